@@ -1,0 +1,31 @@
+"""densezoo: dense prediction with interchangeable encoders, necks, fusions and heads.
+
+The public API is what this module names; nothing else is promised.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from densezoo.engine.config import load_config
+    from densezoo.engine.load import load_model
+    from densezoo.engine.train import train
+    from densezoo.models import create_model, list_models
+
+__version__ = "0.1.0"
+__all__ = ["create_model", "list_models", "load_config", "load_model", "train"]
+
+_HOMES = {
+    "create_model": "densezoo.models",
+    "list_models": "densezoo.models",
+    "load_config": "densezoo.engine.config",
+    "load_model": "densezoo.engine.load",
+    "train": "densezoo.engine.train",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first asked for, so that parsers and commands start without torch."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'densezoo' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

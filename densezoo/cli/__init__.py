@@ -1,0 +1,1 @@
+"""The console command `densezoo` and its subcommands; `tools/` calls the same functions."""

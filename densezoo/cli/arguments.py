@@ -1,0 +1,39 @@
+"""Arguments that several commands share, and the config they lead to."""
+
+import argparse
+from dataclasses import replace
+
+from mmengine.config import DictAction
+
+from densezoo.engine.config import RunConfig, load_config
+
+
+def add_config(parser: argparse.ArgumentParser) -> None:
+    """Add CONFIG and --cfg-options."""
+    parser.add_argument("config", metavar="CONFIG", help="a Python config file")
+    parser.add_argument(
+        "--cfg-options",
+        nargs="+",
+        action=DictAction,
+        default={},
+        metavar="KEY=VALUE",
+        help="override config keys, e.g. optimizer.lr=1e-3 neck.num_stages=4 data_root=/data",
+    )
+
+
+def add_inference(parser: argparse.ArgumentParser) -> None:
+    """Add what commands share that run a checkpoint."""
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="e.g. WORK_DIR/checkpoints/best.pt")
+    parser.add_argument("--flip-test", action="store_true", help="average with the mirrored image")
+
+
+def read_config(options: argparse.Namespace) -> RunConfig:
+    """Return the config with what the command line says on top."""
+    config = load_config(options.config, options.cfg_options)
+    if getattr(options, "seed", None) is not None:
+        config = replace(config, seed=options.seed)
+    if getattr(options, "amp", False):
+        config = config.with_engine(amp=True)
+    if getattr(options, "flip_test", False):
+        config = config.with_engine(flip_test=True)
+    return config

@@ -1,0 +1,65 @@
+"""Predict on image files of any size; draw the answers and write them as JSON, in the files' pixels.
+
+Top-down models look at the boxes of a COCO JSON, matched by file name; without one, at each image whole.
+
+Example:
+  densezoo predict configs/pose/newell_s2_synthetic.py runs/first/checkpoints/best.pt photos/ --out out/
+  densezoo predict CONFIG CHECKPOINT a.jpg b.png --out out/ --boxes people.json --heatmaps
+"""
+
+import argparse
+import json
+from itertools import groupby
+from pathlib import Path
+
+from densezoo.cli.arguments import add_config, add_inference, read_config
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add this command's arguments."""
+    add_config(parser)
+    add_inference(parser)
+    parser.add_argument("images", nargs="+", metavar="IMAGE|FOLDER", help="image files, or folders of them")
+    parser.add_argument("--out", required=True, metavar="DIR", help="new or empty folder for overlays and JSON")
+    parser.add_argument("--boxes", metavar="FILE", help="COCO JSON with the boxes to look at")
+    parser.add_argument("--heatmaps", action="store_true", help="also draw the heatmaps of every box")
+    parser.add_argument("--threshold", type=float, default=0.1, help="draw keypoints that score at least this (0.1)")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Predict, draw, write."""
+    from densezoo.datasets.images import read_image
+    from densezoo.engine.build import build_dense_model
+    from densezoo.engine.checkpoint import load_weights
+    from densezoo.engine.distributed import choose_device
+    from densezoo.engine.load import checkpoint_meta
+    from densezoo.engine.pictures import draw_answer_heatmaps, draw_answers, write_image
+    from densezoo.engine.predict import find_images, predict_regions, regions_of
+    from densezoo.engine.score import results_folder, write_text
+
+    config = read_config(options)
+    folder = results_folder(options.out, options.checkpoint, "predict")
+    meta = checkpoint_meta(options.checkpoint)
+    images = find_images(options.images)
+    regions = regions_of(images, options.boxes, meta)
+    device = choose_device(config.engine.device)
+    model = build_dense_model(config, meta, device)
+    load_weights(model, options.checkpoint)
+    folder.mkdir(parents=True, exist_ok=True)
+    written: list[dict[str, object]] = []
+    taken: dict[str, int] = {}
+    answers = predict_regions(model, config, meta, regions, device)
+    for path, group in groupby(answers, key=lambda answer: answer.region.path):
+        own = list(group)
+        taken[path.stem] = taken.get(path.stem, 0) + 1
+        stem = path.stem if taken[path.stem] == 1 else f"{path.stem}_{taken[path.stem]}"
+        picture = draw_answers(read_image(path), [answer.results for answer in own], meta, options.threshold)
+        write_image(folder / f"{stem}.png", picture)
+        for number, answer in enumerate(own):
+            if options.heatmaps:
+                write_image(folder / f"{stem}_heatmaps_{number}.png", draw_answer_heatmaps(answer, meta))
+            for task, results in answer.results.items():
+                written += [{"file_name": path.name, "task": task, **result} for result in results]
+    write_text(folder / "predictions.json", json.dumps(written))
+    print(f"{len(written)} predictions on {len({str(item.path) for item in regions})} images: {Path(folder)}")
+    return 0

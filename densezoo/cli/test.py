@@ -1,0 +1,33 @@
+"""Score a checkpoint on the config's test_data (val_data where there is none).
+
+Prints a table and writes metrics.json, predictions.json (COCO results format) and per_image.csv.
+
+Example:
+  densezoo test configs/pose/newell_s2_synthetic.py runs/first/checkpoints/best.pt --flip-test --baseline
+"""
+
+import argparse
+
+from densezoo.cli.arguments import add_config, add_inference, read_config
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add this command's arguments."""
+    add_config(parser)
+    add_inference(parser)
+    parser.add_argument("--out", metavar="DIR", help="default: a new folder test, test-2, … beside the checkpoints")
+    parser.add_argument("--baseline", action="store_true", help="also score an answer that never looks at the image")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Score."""
+    from densezoo.engine.score import results_folder, score_checkpoint, score_table, write_results
+
+    config = read_config(options)
+    folder = results_folder(options.out, options.checkpoint, "test")
+    found, baseline = score_checkpoint(config, options.checkpoint, options.baseline)
+    about = {"checkpoint": options.checkpoint, "config": options.config, "flip_test": config.engine.flip_test}
+    write_results(folder, found, baseline, about)
+    print(score_table(found.scores, baseline))
+    print(f"written to {folder}: metrics.json, per_image.csv, predictions")
+    return 0

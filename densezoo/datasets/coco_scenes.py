@@ -1,0 +1,177 @@
+"""Whole images of any COCO-format file, with every annotation."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from densezoo.datasets.annotations import AnnotationStore
+from densezoo.datasets.coco_masks import decode_masks
+from densezoo.datasets.coco_meta import keypoint_meta
+from densezoo.datasets.coco_records import (
+    image_folder,
+    image_rows_in,
+    image_truth,
+    refuse_without_masks,
+    start_sample,
+    usable,
+)
+from densezoo.datasets.images import read_labels
+from densezoo.errors import ConfigError, DataError, near_names
+from densezoo.registry import DATASETS
+from densezoo.types import Array, DatasetMeta, ImageTruth, Sample
+
+
+@DATASETS.register()
+class CocoScenes:
+    """One sample for each image, with all its instances of all categories, crowds too.
+
+    Labels are contiguous, in ascending order of the category ids. Boxes are clipped to the image; an annotation whose
+    box has no area is given the extent of its keypoints, and left out of the samples where it has none.
+
+    Attributes:
+        meta: all classes, and the keypoints if a category has any.
+        left_out: `no_box` counts annotations without a usable box, `empty` images without annotations.
+    """
+
+    def __init__(
+        self,
+        annotations: str,
+        images: str,
+        data_root: Path,
+        subset: Mapping[str, Any] | None = None,
+        masks: bool = False,
+        semantic: str | None = None,
+        semantic_ignore: int | None = None,
+        keep_empty: bool = True,
+        keypoint_category: str | None = None,
+    ) -> None:
+        """Open the annotations; images are read one by one, when a sample is.
+
+        Args:
+            annotations: the JSON, relative to `data_root`.
+            images: folder of the image files, relative to `data_root`.
+            data_root: folder of all data.
+            subset: part of the images, see `densezoo.datasets.subset.in_subset`.
+            masks: whether samples have `masks` and ground truth has `rles`.
+            semantic: folder of semantic maps, relative to `data_root`. The file's `images[].semantic` says which map
+                belongs to an image, and an image without the entry has none; where no image has the entry, the map is
+                the PNG with the image's name. Or a pattern with `{stem}` in it.
+            semantic_ignore: value of the maps that means unlabelled and becomes 255.
+            keep_empty: whether images without annotations are samples.
+            keypoint_category: whose keypoints to read; needed where categories differ in their keypoints.
+
+        Raises:
+            ConfigError: an argument does not fit the file.
+            DataError: the file is missing, broken, contradicts itself, or leaves no sample.
+        """
+        data_root = Path(data_root)
+        self._store = AnnotationStore(data_root / annotations)
+        self._images = image_folder(data_root, images)
+        self.meta, keypoint_labels = _scene_meta(self._store, keypoint_category)
+        self._has_keypoints = np.isin(np.arange(len(self.meta.classes)), keypoint_labels)
+        self._masks = masks
+        if masks:
+            refuse_without_masks(self._store)
+        self._semantic = None if semantic is None else str(data_root / semantic)
+        self._semantic_ignore = semantic_ignore
+        self._semantic_named = bool(len(self._store.columns["semantic_names"]))
+        self._image_rows, self.left_out = self._choose_images(subset, keep_empty)
+
+    def _choose_images(self, subset: Mapping[str, Any] | None, keep_empty: bool) -> tuple[Array, dict[str, int]]:
+        image_rows = image_rows_in(self._store, subset)
+        first = self._store.columns["first"]
+        inside = np.isin(self._store.columns["image_rows"], image_rows)
+        left_out = {"no_box": int((~usable(self._store, np.flatnonzero(inside))).sum()), "empty": 0}
+        if not keep_empty:
+            filled = first[image_rows + 1] > first[image_rows]
+            left_out["empty"] = int((~filled).sum())
+            image_rows = image_rows[filled]
+        if not len(image_rows):
+            raise DataError(
+                f"{self._store.source}: no image of the subset has an annotation; set keep_empty=True to read them"
+            )
+        return image_rows.astype(np.int32), left_out
+
+    def __len__(self) -> int:
+        """Number of images."""
+        return len(self._image_rows)
+
+    def read(self, index: int) -> Sample:
+        """Read one image with its annotations, in the file's pixels; `frame` is the whole image.
+
+        Raises:
+            DataError: the image or its semantic map is missing or does not decode, or a mask is malformed.
+        """
+        image_row = int(self._image_rows[index])
+        columns = self._store.columns
+        rows = self._store.rows_of_image(image_row)
+        rows = rows[usable(self._store, rows)]
+        sample = start_sample(self._store, self._images, image_row)
+        sample["boxes"] = self._store.usable_boxes(rows).astype(np.float32)
+        sample["labels"] = columns["labels"][rows].astype(np.int64)
+        sample["crowd"] = np.array(columns["crowd"][rows])
+        sample["ids"] = np.array(columns["ids"][rows])
+        if self.meta.num_keypoints:
+            sample["keypoints"] = self._keypoints(rows)
+        if self._masks:
+            sample["masks"] = decode_masks(self._store, rows, self._store.image_size(image_row))
+        path = self._semantic_path(image_row)
+        if path is not None:
+            sample["semantic"] = read_labels(path, self._store.image_size(image_row), self._semantic_ignore)
+        return sample
+
+    def truth(self, index: int) -> ImageTruth:
+        """Every annotation of one image, as annotated."""
+        image_row = int(self._image_rows[index])
+        rows = self._store.rows_of_image(image_row)
+        truth = image_truth(self._store, image_row, rows, self._store.columns["labels"][rows], 0, self._masks)
+        if self.meta.num_keypoints:
+            truth["keypoints"] = self._keypoints(rows)
+        return truth
+
+    def _keypoints(self, rows: Array) -> Array:
+        """Return (P, K, 3) float32; zeros for categories without (these) keypoints."""
+        keypoints = np.zeros((len(rows), self.meta.num_keypoints, 3), np.float32)
+        posed = self._has_keypoints[self._store.columns["labels"][rows]]
+        keypoints[posed] = self._store.keypoints(rows[posed], self.meta.num_keypoints)
+        return keypoints
+
+    def _semantic_path(self, image_row: int) -> Path | None:
+        if self._semantic is None:
+            return None
+        stem = Path(self._store.file_name(image_row)).stem
+        if "{stem}" in self._semantic:
+            return Path(self._semantic.replace("{stem}", stem))
+        if self._semantic_named:
+            name = self._store.semantic_name(image_row)
+            return Path(self._semantic, name) if name else None
+        return Path(self._semantic, f"{stem}.png")
+
+
+def _scene_meta(store: AnnotationStore, keypoint_category: str | None) -> tuple[DatasetMeta, list[int]]:
+    """Return what the file's categories mean, and the labels of those that have the keypoints to read."""
+    posed = [category for category in store.categories if category["keypoints"]]
+    names = [category["name"] for category in posed]
+    if keypoint_category is not None and keypoint_category not in names:
+        raise ConfigError(
+            f"{store.source}: keypoint_category {keypoint_category!r} has no keypoints; "
+            f"{near_names(keypoint_category, names)}"
+        )
+    if keypoint_category is None and len({tuple(category["keypoints"]) for category in posed}) > 1:
+        raise ConfigError(
+            f"{store.source} has different keypoints for {', '.join(map(repr, names))}: "
+            "say which to read with keypoint_category='…'"
+        )
+    meta = DatasetMeta(
+        classes=tuple(category["name"] for category in store.categories),
+        category_ids=tuple(category["id"] for category in store.categories),
+    )
+    if not posed:
+        return meta, []
+    chosen = posed[names.index(keypoint_category)] if keypoint_category is not None else posed[0]
+    described = keypoint_meta(chosen, store.source)
+    labels = [label for label, category in enumerate(store.categories) if category["keypoints"] == chosen["keypoints"]]
+    return replace(described, classes=meta.classes, category_ids=meta.category_ids), labels

@@ -1,0 +1,89 @@
+"""Image files as arrays."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from densezoo.errors import DataError
+from densezoo.types import Array
+
+_JPEG_START, _JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
+
+
+def read_image(path: Path, size: tuple[int, int] | None = None, size_from: str = "") -> Array:
+    """Read an image file as the pixels that lie in it.
+
+    An EXIF orientation is not applied: annotations of COCO and its kin belong to the stored array. Grey images get
+    three equal channels, an alpha channel is dropped, 16 bits become 8.
+
+    Args:
+        path: the file, in any format that OpenCV reads.
+        size: (height, width) that annotations say the file has; None to take any.
+        size_from: who says so, for the error message.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+
+    Raises:
+        DataError: the file is missing, does not decode, ends early, or has another size.
+    """
+    try:
+        data = np.fromfile(path, np.uint8)  # not cv2.imread: it returns None for every kind of trouble
+    except OSError as error:
+        raise DataError(f"{path}: the image cannot be read: {error.strerror}") from error
+    # OpenCV before 5 fills the missing part of a JPEG with grey and says nothing that a program could notice.
+    stored = data.tobytes()
+    if stored.startswith(_JPEG_START) and stored.rfind(_JPEG_END) < 0:
+        raise DataError(f"{path}: the image ends early; the file is cut short: fetch it again")
+    image = _decode(data)
+    if image is None:
+        raise DataError(f"{path}: the image does not decode; the file is damaged or no image: fetch it again")
+    if size is not None and image.shape[:2] != size:
+        raise DataError(
+            f"{path}: the image has {image.shape[1]}x{image.shape[0]} pixels, but {size_from or 'its annotation'} says "
+            f"{size[1]}x{size[0]}; annotations and images do not belong together"
+        )
+    rgb: Array = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    return rgb
+
+
+def _decode(data: Array) -> Array | None:
+    if not len(data):
+        return None
+    try:
+        image: Array | None = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    except cv2.error:
+        return None
+    return image
+
+
+def read_labels(path: Path, size: tuple[int, int], ignore: int | None = None) -> Array:
+    """Read a semantic map: an 8-bit image of one channel, or with a palette, whose values are the labels.
+
+    Args:
+        path: the file, without loss (PNG).
+        size: (height, width) of the image that the map belongs to.
+        ignore: value that means unlabelled.
+
+    Returns:
+        (H, W) uint8; `ignore` has become 255.
+
+    Raises:
+        DataError: the file is missing, does not decode, is no map of labels, or has another size.
+    """
+    try:
+        with Image.open(path) as stored:
+            if stored.mode not in ("L", "P"):
+                raise DataError(f"{path}: a semantic map has one 8-bit channel or a palette; this is {stored.mode}")
+            labels = np.array(stored, np.uint8)  # indices of a palette image, where OpenCV would give its colours
+    except (OSError, UnidentifiedImageError) as error:
+        raise DataError(f"{path}: the semantic map cannot be read: {error}") from error
+    if labels.shape != size:
+        raise DataError(
+            f"{path}: the semantic map has {labels.shape[1]}x{labels.shape[0]} pixels, its image {size[1]}x{size[0]}"
+        )
+    if ignore is not None:
+        labels[labels == ignore] = 255
+    return labels

@@ -1,0 +1,1 @@
+"""Training and evaluation loops, checkpoints, processes and logs, on torch's own parts."""

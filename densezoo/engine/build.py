@@ -1,0 +1,86 @@
+"""From a checked config to the objects of a run: data sets, model, loaders."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
+
+import densezoo.datasets  # noqa: F401  # so that data sets are registered
+from densezoo.engine.config import RunConfig
+from densezoo.engine.distributed import Processes
+from densezoo.engine.loading import EpochBatches, WarpedDataset, make_loader
+from densezoo.errors import ConfigError, DataError
+from densezoo.models import DenseModel, build_model
+from densezoo.registry import DATASETS, check_arguments
+from densezoo.transforms import Photometric, Warp
+from densezoo.types import Dataset, DatasetMeta, Sample
+
+
+def build_dataset(cfg: Mapping[str, Any], data_root: str) -> Dataset:
+    """Build the data set of a config entry.
+
+    Raises:
+        ConfigError: an unknown type or argument.
+        DataError: files that are missing or broken, or no sample at all.
+    """
+    dataset: Dataset = DATASETS.build(cfg, data_root=Path(data_root))
+    if not len(dataset):
+        raise DataError(f"{cfg.get('type')} {cfg.get('annotations', '')} has no sample; check split and subset")
+    return dataset
+
+
+def build_warp(config: RunConfig, meta: DatasetMeta) -> Warp:
+    """Build the warp of a config for a data set's keypoints."""
+    return Warp(**_arguments(Warp, config.warp, "warp", _warp_values(meta)))
+
+
+def build_samples(config: RunConfig, dataset: Dataset, training: bool) -> WarpedDataset:
+    """Return the data set's samples as the network sees them, augmented if `training`."""
+    photometric = None
+    if training and config.photometric:
+        photometric = Photometric(**_arguments(Photometric, config.photometric, "photometric", {}))
+    return WarpedDataset(dataset, build_warp(config, dataset.meta), photometric, config.seed, training)
+
+
+def build_loader(
+    config: RunConfig, samples: WarpedDataset, processes: Processes
+) -> tuple[DataLoader[Sample], EpochBatches]:
+    """Return the loader of one process and the sampler that needs the epoch."""
+    batches = EpochBatches(
+        len(samples), config.batch_size, config.seed, samples.training, processes.rank, processes.count
+    )
+    loader = make_loader(samples, batches, config.engine.workers, pin_memory=processes.device.type == "cuda")
+    return loader, batches
+
+
+def build_dense_model(config: RunConfig, meta: DatasetMeta | None, device: torch.device) -> DenseModel:
+    """Build the config's model with weights drawn from its seed, channels-last, on `device`."""
+    torch.manual_seed(config.seed)
+    model = build_model(encoder=config.encoder, neck=config.neck, tasks=config.tasks, meta=meta)
+    moved: nn.Module = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    assert isinstance(moved, DenseModel)
+    return moved
+
+
+def require_same_keypoints(trained: DatasetMeta, other: DatasetMeta, what: str) -> None:
+    """Check that a data set has the keypoints and classes a model was trained with.
+
+    Raises:
+        ConfigError: they differ.
+    """
+    if trained.keypoint_names != other.keypoint_names:
+        raise ConfigError(
+            f"{what} has the keypoints {list(other.keypoint_names)}, the model was trained with "
+            f"{list(trained.keypoint_names)}; use data with the same keypoints, or fine-tune with init_from"
+        )
+
+
+def _warp_values(meta: DatasetMeta) -> dict[str, Any]:
+    return {"flip_order": meta.flip_order, "keypoint_names": meta.keypoint_names}
+
+
+def _arguments(function: type, cfg: Mapping[str, Any], where: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    return dict(cfg) | check_arguments(function, cfg, given, where)

@@ -1,0 +1,246 @@
+"""Configuration of a run: read from a Python file, checked key by key, written back as it was run.
+
+A config is a Python file read by mmengine's `Config` (one optional `_base_`). YAML and JSON are refused: mmengine lets
+a YAML config run a shell command, and a config that runs code should look like code.
+"""
+
+import ast
+import pprint
+import types
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+from mmengine.config import Config
+
+from densezoo.errors import ConfigError, near_names
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """How to run, not what: none of these names a part of the model.
+
+    Attributes:
+        amp: bfloat16 autocast, on a CPU and on a GPU.
+        ema: decay of the averaged weights that evaluation and `model` of a checkpoint then use; None = off.
+        accumulate: batches per optimizer step; gradients equal those of one batch of all their samples.
+        clip: largest gradient norm; None = off.
+        compile: `torch.compile` the training step.
+        workers: data-loading processes; 0 = in this process. Changes no number.
+        flip_test: evaluate on the image and its mirror image.
+        eval_every: evaluate after every so many epochs, and after the last.
+        best: score that `best.pt` follows, such as `'pose/AP'`; None = the first metric of the first task.
+        max_bad_images: stop once more images than this could not be read.
+        device: `'cpu'`, `'cuda'`, `'cuda:1'`; None = a GPU where there is one.
+    """
+
+    amp: bool = False
+    ema: float | None = None
+    accumulate: int = 1
+    clip: float | None = None
+    compile: bool = False
+    workers: int = 2
+    flip_test: bool = False
+    eval_every: int = 1
+    best: str | None = None
+    max_bad_images: int = 10
+    device: str | None = None
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """A checked config: the parts of the model, the data, and how to train.
+
+    Attributes:
+        encoder: what `ENCODERS` builds.
+        neck: what `NECKS` builds, and `feedback`, the maps fed back between stages.
+        tasks: task name to what `TASKS` builds, and its `head`.
+        warp: arguments of `densezoo.transforms.Warp`.
+        train_data: what `DATASETS` builds; `subset` carves a part out of it.
+        val_data: evaluated while training; None = no evaluation.
+        test_data: what the test command evaluates; None = `val_data`.
+        photometric: arguments of `densezoo.transforms.Photometric`.
+        data_root: folder that relative paths of data sets start from.
+        optimizer: `type`, `lr` and what else timm's factory takes.
+        schedule: `type` (`one_cycle` or a name of timm's factory) and its arguments.
+        epochs: passes over the training set.
+        batch_size: samples per step over all processes, before accumulation.
+        seed: of weights, order and augmentation.
+        init_from: checkpoint to start from; what does not fit is reported.
+        engine: see `EngineOptions`.
+        custom_imports: `dict(imports=['my_package.my_fusion'])`: modules of yours that register parts.
+    """
+
+    encoder: dict[str, Any]
+    neck: dict[str, Any]
+    tasks: dict[str, Any]
+    warp: dict[str, Any]
+    train_data: dict[str, Any]
+    val_data: dict[str, Any] | None = None
+    test_data: dict[str, Any] | None = None
+    photometric: dict[str, Any] = field(default_factory=dict)
+    data_root: str = "data"
+    optimizer: dict[str, Any] = field(default_factory=lambda: {"type": "adamw", "lr": 1e-3})
+    schedule: dict[str, Any] = field(default_factory=lambda: {"type": "one_cycle"})
+    epochs: int = 1
+    batch_size: int = 32
+    seed: int = 0
+    init_from: str | None = None
+    engine: EngineOptions = field(default_factory=EngineOptions)
+    custom_imports: dict[str, Any] | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, the engine's options that differ from their defaults included."""
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        default = EngineOptions()
+        values["engine"] = {
+            item.name: getattr(self.engine, item.name)
+            for item in fields(EngineOptions)
+            if getattr(self.engine, item.name) != getattr(default, item.name)
+        }
+        return values
+
+    def to_text(self) -> str:
+        """Return a Python config that reads back as this one."""
+        lines = [
+            f"{key} = {pprint.pformat(value, sort_dicts=False, width=110)}"
+            for key, value in self.to_dict().items()
+            if value is not None
+        ]
+        return "\n".join(lines) + "\n"
+
+    def with_engine(self, **options: Any) -> "RunConfig":
+        """Return a copy with other engine options."""
+        return replace(self, engine=replace(self.engine, **options))
+
+
+def load_config(path: str | Path, options: Mapping[str, Any] | None = None) -> RunConfig:
+    """Read and check a config file.
+
+    Args:
+        path: a Python file.
+        options: dotted keys to new values (`{'optimizer.lr': 1e-3}`), as `--cfg-options` gives them.
+
+    Raises:
+        ConfigError: the file is missing, is not Python, raises, or has a key that nothing reads.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ConfigError(f"no config file {path}; check the path")
+    if path.suffix != ".py":
+        raise ConfigError(f"{path}: a config must be a Python file (.py)")
+    try:
+        config = Config.fromfile(str(path), import_custom_modules=True)
+    except SyntaxError as error:
+        raise ConfigError(f"{path}, line {error.lineno}: {error.msg}") from error
+    except (NameError, TypeError, ValueError, KeyError, AttributeError, ImportError, OSError) as error:
+        raise ConfigError(f"{path} cannot be read as a config: {type(error).__name__}: {error}") from error
+    for key in options or {}:
+        # mmengine would make any new key; a mistyped part of the model must not pass in silence.
+        top = key.split(".")[0]
+        if top not in _top_keys():
+            raise ConfigError(f"--cfg-options {key}: no config key {top!r}; {near_names(top, _top_keys())}")
+    if options:
+        try:
+            config.merge_from_dict(dict(options))
+        except (TypeError, KeyError, AssertionError, IndexError) as error:
+            raise ConfigError(f"--cfg-options {dict(options)} does not fit {path}: {error}") from error
+    # a name with a leading underscore is the file's own, to say something once that several keys share
+    values = {key: value for key, value in config.to_dict().items() if not key.startswith("_")}
+    return check_config(values, where=str(path))
+
+
+def config_from_text(text: str, where: str) -> RunConfig:
+    """Read what `RunConfig.to_text` wrote, as data: nothing in it is run.
+
+    Args:
+        text: assignments of plain values.
+        where: for error messages.
+
+    Raises:
+        ConfigError: anything but assignments of plain values, or a config that this version does not read.
+    """
+    values: dict[str, Any] = {}
+    try:
+        for statement in ast.parse(text).body:
+            if not isinstance(statement, ast.Assign) or not isinstance(statement.targets[0], ast.Name):
+                raise ConfigError(f"{where}: its config holds more than assignments")
+            values[statement.targets[0].id] = ast.literal_eval(statement.value)
+    except (SyntaxError, ValueError) as error:
+        raise ConfigError(f"{where}: its config cannot be read: {error}") from error
+    return check_config(values, where)
+
+
+def check_config(values: Mapping[str, Any], where: str = "config") -> RunConfig:
+    """Turn plain values into a `RunConfig`.
+
+    Raises:
+        ConfigError: an unknown or missing key, or a value of the wrong kind; the message begins with `where`.
+    """
+    known = _top_keys()
+    for key in values:
+        if key not in known:
+            raise ConfigError(f"{where}: unknown key {key!r}; {near_names(key, known)}")
+    missing = [key for key in ("encoder", "neck", "tasks", "warp", "train_data") if values.get(key) is None]
+    if missing:
+        raise ConfigError(f"{where}: {', '.join(map(repr, missing))} must be given")
+    engine = dict(values.get("engine") or {})
+    options = {item.name for item in fields(EngineOptions)}
+    for key in engine:
+        if key not in options:
+            raise ConfigError(f"{where}: engine has no option {key!r}; {near_names(key, options)}")
+    _check_kinds(EngineOptions, engine, f"{where}: engine.")
+    rest = {key: value for key, value in values.items() if key != "engine"}
+    _check_kinds(RunConfig, rest, f"{where}: ")
+    config = RunConfig(**rest, engine=EngineOptions(**engine))
+    positive = {"epochs": config.epochs, "batch_size": config.batch_size}
+    positive |= {"engine.accumulate": config.engine.accumulate, "engine.eval_every": config.engine.eval_every}
+    for name, number in positive.items():
+        if number < 1:
+            raise ConfigError(f"{where}: {name} must be at least 1, not {number}")
+    if config.engine.workers < 0 or config.engine.max_bad_images < 0:
+        raise ConfigError(f"{where}: engine.workers and engine.max_bad_images cannot be negative")
+    if config.engine.ema is not None and not 0 < config.engine.ema < 1:
+        raise ConfigError(f"{where}: engine.ema must lie between 0 and 1, not {config.engine.ema}")
+    if not config.tasks:
+        raise ConfigError(
+            f"{where}: tasks is empty; name at least one, such as tasks = dict(pose=dict(type='Pose', …))"
+        )
+    return config
+
+
+def differing_keys(one: RunConfig, other: RunConfig) -> list[str]:
+    """Return the dotted keys in which two configs differ, other than those that change no number."""
+    free = {"data_root", "engine.workers", "engine.device", "engine.max_bad_images"}
+    flat_one, flat_other = _flatten(one.to_dict()), _flatten(other.to_dict())
+    return [
+        key for key in sorted({*flat_one, *flat_other}) if key not in free and flat_one.get(key) != flat_other.get(key)
+    ]
+
+
+def _top_keys() -> set[str]:
+    return {item.name for item in fields(RunConfig)}
+
+
+def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping) and value:
+            flat |= _flatten(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = list(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
+    return flat
+
+
+def _check_kinds(cls: type, values: Mapping[str, Any], where: str) -> None:
+    hints = get_type_hints(cls)
+    for key, value in values.items():
+        hint = hints[key]
+        allowed = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+        plain = tuple(get_origin(kind) or kind for kind in allowed)
+        if float in plain and isinstance(value, int) and not isinstance(value, bool):
+            continue
+        if (isinstance(value, bool) and bool not in plain) or not isinstance(value, plain):
+            names = " or ".join("None" if kind is type(None) else kind.__name__ for kind in plain)
+            raise ConfigError(f"{where}{key} must be {names}, not {value!r}")

@@ -1,0 +1,176 @@
+"""The evaluation loop: predict every sample once, over any number of processes, and score."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+
+from densezoo.engine.distributed import Processes
+from densezoo.engine.loading import to_device
+from densezoo.errors import ConfigError, DataError, near_names
+from densezoo.types import Batch, DatasetMeta, Metric, Prediction, Sample, Task
+
+
+class Predictor(Protocol):
+    """What evaluation needs of a model."""
+
+    def predict(self, batch: Batch, flip_test: bool = False) -> dict[str, list[Prediction]]:
+        """Task name to N predictions in network pixels."""
+        ...
+
+
+@dataclass
+class Evaluation:
+    """What one evaluation gives; complete in the first process only.
+
+    Attributes:
+        scores: `task/score` to value.
+        metrics: task name to its metrics, with their per-image records.
+        results: task name to answers in COCO results format, in the files' pixels.
+        bad_images: why images were skipped.
+    """
+
+    metrics: dict[str, list[Metric]]
+    scores: dict[str, float] = field(default_factory=dict)
+    results: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    bad_images: set[str] = field(default_factory=set)
+
+    def per_image(self) -> dict[int, dict[str, float]]:
+        """Image id to `task/score` to value."""
+        rows: dict[int, dict[str, float]] = {}
+        for task, metrics in self.metrics.items():
+            for metric in metrics:
+                for image_id, scores in metric.per_image().items():
+                    rows.setdefault(image_id, {}).update({f"{task}/{key}": value for key, value in scores.items()})
+        return dict(sorted(rows.items()))
+
+
+def evaluate(
+    model: Predictor,
+    tasks: Mapping[str, Task],
+    batches: Iterable[Batch],
+    processes: Processes,
+    meta: DatasetMeta,
+    *,
+    amp: bool = False,
+    flip_test: bool = False,
+    max_bad_images: int = 0,
+    on_batch: Callable[[int], None] | None = None,
+) -> Evaluation:
+    """Predict and score.
+
+    Args:
+        model: in evaluation mode.
+        tasks: whose metrics.
+        batches: this process's share; samples carry `truth`.
+        processes: their records are brought together in the first one.
+        meta: of the evaluated set, for the category ids of results.
+        amp: bfloat16 autocast.
+        flip_test: average with the mirror image.
+        max_bad_images: images that may be skipped because they cannot be read.
+        on_batch: called with the number of samples done.
+
+    Raises:
+        DataError: more than `max_bad_images` could not be read.
+    """
+    found = Evaluation({name: task.metrics() for name, task in tasks.items()}, results={name: [] for name in tasks})
+    with torch.inference_mode():
+        for batch in batches:
+            samples = batch["samples"]
+            readable = [row for row, sample in enumerate(samples) if "error" not in sample]
+            note_bad_images(samples, found.bad_images, max_bad_images)
+            with torch.autocast(processes.device.type, torch.bfloat16, enabled=amp):
+                predictions = model.predict(to_device(batch, processes.device), flip_test=flip_test)
+            for name, answers in predictions.items():
+                kept = [answers[row] for row in readable]
+                kept_samples = [samples[row] for row in readable]
+                for metric in found.metrics[name]:
+                    metric.update(kept, kept_samples)
+                for answer, sample in zip(kept, kept_samples, strict=True):
+                    found.results[name] += coco_results(answer, sample, meta)
+            if on_batch is not None:
+                on_batch(len(samples))
+    for other in processes.gather(found)[1:]:
+        for name, metrics in found.metrics.items():
+            for metric, theirs in zip(metrics, other.metrics[name], strict=True):
+                metric.merge(theirs)
+            found.results[name] += other.results[name]
+        found.bad_images |= other.bad_images
+    if processes.first:
+        for name, metrics in found.metrics.items():
+            for metric in metrics:
+                found.scores |= {f"{name}/{key}": value for key, value in metric.compute().items()}
+    return found
+
+
+def note_bad_images(samples: Iterable[Sample], bad: set[str], limit: int) -> set[str]:
+    """Add the errors of unreadable samples to `bad`.
+
+    Returns:
+        Those that are new.
+
+    Raises:
+        DataError: more than `limit` images are bad.
+    """
+    new = {sample["error"] for sample in samples if "error" in sample} - bad
+    bad |= new
+    if len(bad) > limit:
+        shown = "; ".join(sorted(bad)[:3])
+        raise DataError(f"{len(bad)} images could not be read (engine.max_bad_images={limit}): {shown}")
+    return new
+
+
+def choose_best(tasks: Mapping[str, Task], best: str | None) -> tuple[str, bool]:
+    """Return the score that ranks checkpoints, and whether higher is better.
+
+    Args:
+        tasks: of the model.
+        best: `task/score` from the config, or None for the first metric of the first task.
+
+    Raises:
+        ConfigError: `best` names no score.
+    """
+    names: dict[str, bool] = {}
+    for name, task in tasks.items():
+        for metric in task.metrics():
+            names.setdefault(f"{name}/{metric.primary}", metric.higher_is_better)
+            names |= {f"{name}/{key}": metric.higher_is_better for key in metric.compute()}
+    if best is None:
+        return next(iter(names.items()))
+    if best not in names:
+        raise ConfigError(f"engine.best: no score is called {best!r}; {near_names(best, names)}")
+    return best, names[best]
+
+
+def coco_results(prediction: Prediction, sample: Sample, meta: DatasetMeta) -> list[dict[str, Any]]:
+    """Return one sample's answers in COCO results format, in the file's pixels.
+
+    Keypoints are continuous with the origin at the image's corner, as COCO's own annotations are.
+    """
+    affine = sample["to_original"]
+    results = []
+    for person in range(len(prediction["scores"])):
+        label = int(prediction["labels"][person]) if "labels" in prediction else _sample_label(sample)
+        entry: dict[str, Any] = {
+            "image_id": int(sample["image_id"]),
+            "category_id": meta.category_ids[label] if label < len(meta.category_ids) else label,
+            "score": float(prediction["scores"][person]) * float(sample.get("score", 1.0)),
+        }
+        if "keypoints" in prediction:
+            points = prediction["keypoints"][person].astype(float)
+            points[:, :2] = points[:, :2] @ affine[:, :2].T + affine[:, 2]
+            entry["keypoints"] = [round(float(value), 4) for value in points.ravel()]
+        if "boxes" in prediction:
+            x1, y1, x2, y2 = prediction["boxes"][person].astype(float)
+            corners = [[x1, y1], [x2, y1], [x2, y2], [x1, y2]] @ affine[:, :2].T + affine[:, 2]
+            low, high = corners.min(axis=0), corners.max(axis=0)
+            entry["bbox"] = [round(float(value), 4) for value in (*low, *(high - low))]
+        if "ids" in sample and len(sample["ids"]) == 1:
+            entry["annotation_id"] = int(sample["ids"][0])
+        results.append(entry)
+    return results
+
+
+def _sample_label(sample: Sample) -> int:
+    return int(sample["labels"][0]) if len(sample.get("labels", ())) else 0

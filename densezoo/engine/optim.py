@@ -1,0 +1,118 @@
+"""Optimizer and schedule by name: timm's factories, and two schedules of torch's."""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from timm.optim import create_optimizer_v2
+from timm.scheduler import create_scheduler_v2
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau
+
+from densezoo.errors import ConfigError
+from densezoo.registry import check_arguments
+
+
+def build_optimizer(model: nn.Module, cfg: Mapping[str, Any]) -> Optimizer:
+    """Build an optimizer by timm's name for it.
+
+    Args:
+        model: whose parameters; biases and norm layers get no weight decay.
+        cfg: `type` (`adamw`, `rmsprop`, `sgd` with Nesterov's momentum 0.9, `momentum` without Nesterov, …), `lr`, and
+            the optimizer's own arguments. Momentum of `rmsprop` is 0 unless given.
+
+    Raises:
+        ConfigError: no such optimizer, or an argument that it does not take.
+    """
+    arguments = dict(cfg)
+    name = arguments.pop("type", None)
+    if name is None or not isinstance(arguments.get("lr"), (int, float)):
+        raise ConfigError(f"optimizer must give 'type' and 'lr', such as dict(type='adamw', lr=1e-3); got {dict(cfg)}")
+    if name == "rmsprop":
+        arguments.setdefault("momentum", 0.0)  # timm's default of 0.9 is not the optimizer's own
+    try:
+        optimizer: Optimizer = create_optimizer_v2(model, opt=str(name), **arguments)
+    except (ValueError, TypeError, AssertionError) as error:
+        raise ConfigError(f"optimizer {dict(cfg)} cannot be built: {error}") from error
+    return optimizer
+
+
+class Schedule:
+    """The learning rate of every step.
+
+    `one_cycle` rises and falls over the whole run (Smith and Topin, https://arxiv.org/abs/1708.07120) and `plateau`
+    looks at the evaluated score; both are torch's (timm's plateau forgets its counters on a resume). The other names
+    are timm's: `cosine`, `step`, `multistep`, `poly`, `tanh`, functions of the step alone.
+    """
+
+    def __init__(
+        self, optimizer: Optimizer, cfg: Mapping[str, Any], epochs: int, steps_per_epoch: int, higher_is_better: bool
+    ) -> None:
+        """Build by name.
+
+        Args:
+            optimizer: whose learning rates.
+            cfg: `type` and the schedule's own arguments.
+            epochs: of the whole run.
+            steps_per_epoch: optimizer steps.
+            higher_is_better: of the score that `plateau` looks at.
+
+        Raises:
+            ConfigError: no such schedule, or an argument that it does not take.
+        """
+        arguments = dict(cfg)
+        name = arguments.pop("type", None)
+        if not isinstance(name, str):
+            raise ConfigError(f"schedule must give a 'type', such as dict(type='one_cycle'); got {dict(cfg)}")
+        self._torch: OneCycleLR | ReduceLROnPlateau | None = None
+        given: dict[str, Any] = {"optimizer": optimizer}
+        if name == "one_cycle":
+            given["max_lr"] = [group["lr"] for group in optimizer.param_groups]
+            given |= {"total_steps": max(epochs * steps_per_epoch, 2), "cycle_momentum": False}
+            function: Callable[..., Any] = OneCycleLR
+        elif name == "plateau":
+            given["mode"] = "max" if higher_is_better else "min"
+            function = ReduceLROnPlateau
+        else:
+            given |= {"sched": name, "num_epochs": epochs, "updates_per_epoch": steps_per_epoch}
+            given["step_on_epochs"] = False
+            function = create_scheduler_v2
+        check_arguments(function, arguments, given, f"schedule {name!r}")
+        try:
+            built = function(**given, **arguments)
+        except (ValueError, TypeError, AssertionError) as error:
+            raise ConfigError(f"schedule {dict(cfg)} cannot be built: {error}") from error
+        if function is create_scheduler_v2:
+            self._timm = built[0]
+            self._timm.step_update(0)
+        else:
+            self._torch = built
+
+    def step(self, step: int) -> None:
+        """Set the rate that follows optimizer step `step` (counted from 1)."""
+        if self._torch is None:
+            self._timm.step_update(step)
+        elif isinstance(self._torch, OneCycleLR) and step < self._torch.total_steps:
+            self._torch.step()
+
+    def end_epoch(self, score: float | None) -> None:
+        """Tell a plateau schedule the epoch's score; None and NaN are passed over."""
+        if isinstance(self._torch, ReduceLROnPlateau) and score is not None and not math.isnan(score):
+            self._torch.step(score)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return plain values; empty where the rate is a function of the step."""
+        return _plain(self._torch.state_dict()) if self._torch is not None else {}
+
+    def load_state_dict(self, state: Mapping[str, Any], step: int) -> None:
+        """Go on from `state_dict()` after optimizer step `step`."""
+        if self._torch is not None:
+            self._torch.load_state_dict(dict(state))
+        else:
+            self._timm.step_update(step)
+
+
+def _plain(state: Mapping[str, Any]) -> dict[str, Any]:
+    kinds = (bool, int, float, str, list, tuple, dict, type(None))
+    return {key: value for key, value in state.items() if isinstance(value, kinds)}

@@ -1,0 +1,185 @@
+"""Predict on image files of any size, without annotations."""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from densezoo.datasets.images import read_image
+from densezoo.engine.build import build_samples
+from densezoo.engine.config import RunConfig
+from densezoo.engine.evaluate import coco_results, note_bad_images
+from densezoo.engine.loading import collate, to_device
+from densezoo.errors import DataError
+from densezoo.models import DenseModel
+from densezoo.types import Array, DatasetMeta, ImageTruth, Outputs, Sample
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+
+
+@dataclass(frozen=True)
+class Region:
+    """Part of an image file to look at.
+
+    Attributes:
+        path: the file.
+        image_id: in the results.
+        box: xyxy in the file's pixels; None = the whole image.
+        score: confidence of the box.
+    """
+
+    path: Path
+    image_id: int
+    box: tuple[float, float, float, float] | None = None
+    score: float = 1.0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the model says of one region.
+
+    Attributes:
+        region: what was looked at.
+        results: task name to answers in COCO results format, in the file's pixels.
+        sample: the network's input.
+        maps: task name to the raw maps of every stage, (1, C, h, w) each.
+    """
+
+    region: Region
+    results: dict[str, list[dict[str, Any]]]
+    sample: Sample
+    maps: dict[str, Outputs]
+
+
+class RegionSet:
+    """Regions of image files as a data set without annotations."""
+
+    def __init__(self, regions: Sequence[Region], meta: DatasetMeta) -> None:
+        """Hold `regions`; `meta` is the model's."""
+        self.regions, self.meta = regions, meta
+
+    def __len__(self) -> int:
+        """Number of regions."""
+        return len(self.regions)
+
+    def read(self, index: int) -> Sample:
+        """Read the image of region `index`."""
+        region = self.regions[index]
+        image = read_image(region.path)
+        height, width = image.shape[:2]
+        frame = np.array(region.box or (0, 0, width, height), np.float32)
+        return Sample(
+            image=image,
+            image_id=region.image_id,
+            path=str(region.path),
+            to_original=np.eye(2, 3),
+            frame=frame,
+            score=region.score,
+        )
+
+    def truth(self, index: int) -> ImageTruth:
+        """Return no annotations."""
+        nothing = np.zeros(0, np.int64)
+        boxes, areas = np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
+        return ImageTruth(ids=nothing, labels=nothing, boxes=boxes, areas=areas, crowd=np.zeros(0, bool), size=(0, 0))
+
+
+def predict_regions(
+    model: DenseModel, config: RunConfig, meta: DatasetMeta, regions: Sequence[Region], device: torch.device
+) -> Iterator[Answer]:
+    """Yield the model's answer for each region, in order; unreadable images are left out.
+
+    Raises:
+        DataError: more images than `engine.max_bad_images` could not be read.
+    """
+    samples = build_samples(config, RegionSet(regions, meta), training=False)
+    bad: set[str] = set()
+    model.eval()
+    for start in range(0, len(regions), config.batch_size):
+        rows = range(start, min(start + config.batch_size, len(regions)))
+        warped = [samples[(0, row)] for row in rows]
+        note_bad_images(warped, bad, config.engine.max_bad_images)
+        batch = to_device(collate(warped), device)
+        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=config.engine.amp):
+            predictions = model.predict(batch, flip_test=config.engine.flip_test)
+            maps = model(batch["images"])
+        for number, (row, sample) in enumerate(zip(rows, warped, strict=True)):
+            if "error" in sample:
+                continue
+            results = {task: coco_results(answers[number], sample, meta) for task, answers in predictions.items()}
+            own = {
+                task: [{name: value[number : number + 1] for name, value in stage.items()} for stage in stages]
+                for task, stages in maps.items()
+            }
+            yield Answer(regions[row], results, sample, own)
+
+
+def find_images(paths: Sequence[str | Path]) -> list[Path]:
+    """Return image files: those named, and those of folders that are named, sorted.
+
+    Raises:
+        DataError: a path does not exist, or a folder has no image.
+    """
+    found: list[Path] = []
+    for path in map(Path, paths):
+        if path.is_dir():
+            images = sorted(file for file in path.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
+            if not images:
+                raise DataError(f"{path} holds no image ({', '.join(IMAGE_SUFFIXES)})")
+            found += images
+        elif path.is_file():
+            found.append(path)
+        else:
+            raise DataError(f"no image or folder {path}")
+    return found
+
+
+def regions_of(images: Sequence[Path], boxes: str | Path | None, meta: DatasetMeta) -> list[Region]:
+    """Return what to look at: the boxes of a COCO JSON that lie in `images`, or each image whole.
+
+    Args:
+        images: files; matched with the JSON's `file_name` by name.
+        boxes: COCO JSON with `images` and `annotations` (bbox xywh, optional score); None = whole images.
+        meta: the model's; only its categories count where the JSON names any.
+
+    Raises:
+        DataError: the JSON is missing or broken, or has no box in any of the images.
+    """
+    if boxes is None:
+        return [Region(path, number) for number, path in enumerate(images)]
+    try:
+        content = json.loads(Path(boxes).read_text(encoding="utf-8"))
+        names = {Path(image["file_name"]).name: int(image["id"]) for image in content["images"]}
+        annotations = [
+            (int(item["image_id"]), item["category_id"], [float(value) for value in item["bbox"]], item)
+            for item in content["annotations"]
+        ]
+    except OSError as error:
+        raise DataError(f"--boxes {boxes} cannot be read: {error}") from error
+    except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f"--boxes {boxes} must be a COCO JSON with images (id, file_name) and annotations "
+            f"(image_id, category_id, bbox): {type(error).__name__} {error}"
+        ) from error
+    of_image: dict[int, list[Region]] = defaultdict(list)
+    paths = {names[path.name]: path for path in images if path.name in names}
+    for image_id, category, (x, y, width, height), item in annotations:
+        wanted = not meta.category_ids or category in meta.category_ids
+        if image_id in paths and wanted and not item.get("iscrowd") and width > 0 and height > 0:
+            box = (x, y, x + width, y + height)
+            of_image[image_id].append(Region(paths[image_id], image_id, box, float(item.get("score", 1.0))))
+    regions = [region for image_id in sorted(of_image) for region in of_image[image_id]]
+    if not regions:
+        raise DataError(f"--boxes {boxes} has no box in any of the {len(images)} images; names must match file_name")
+    return regions
+
+
+def heatmap_of(answer: Answer, task: str, name: str) -> Array:
+    """Return map `name` of the last stage as (C, h, w) float32."""
+    array: Array = answer.maps[task][-1][name][0].float().cpu().numpy()
+    return array

@@ -1,0 +1,175 @@
+"""What a model costs: parameters, multiply-accumulates, memory held for the backward pass, time; part by part."""
+
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from densezoo.models import DenseModel
+
+PARTS = ("encoder", "neck", "heads", "model")
+
+
+@dataclass(frozen=True)
+class PartCost:
+    """Cost of one part.
+
+    Attributes:
+        name: `encoder`, `neck`, `heads` or `model`.
+        parameters: count.
+        macs: multiply-accumulates of convolutions and matrix products, per image.
+        activation_bytes: tensors kept for the backward pass, per image; each storage counted once.
+        milliseconds: median time of a forward pass of the batch.
+    """
+
+    name: str
+    parameters: int
+    macs: int
+    activation_bytes: int
+    milliseconds: float
+
+
+def profile_model(
+    model: DenseModel, size: tuple[int, int], batch_size: int = 1, repeats: int = 10, amp: bool = False
+) -> list[PartCost]:
+    """Measure a model on images of `size` (height, width), on the device that it is on.
+
+    Returns:
+        Encoder, neck, heads, and the whole model last.
+    """
+    device = next(model.parameters()).device
+    images = torch.zeros(batch_size, 3, *size, dtype=torch.uint8, device=device)
+    images = images.contiguous(memory_format=torch.channels_last)
+    model.eval()
+    owners = _part_of_module(model)
+    with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=amp):
+        times = _median_times(model, images, owners, repeats)
+    macs = _macs(model, images, owners)
+    kept = _kept_bytes(model, images, owners, amp)
+    return [
+        PartCost(part, _count_parameters(model, part), macs[part] // batch_size, kept[part] // batch_size, times[part])
+        for part in PARTS
+    ]
+
+
+def _count_parameters(model: DenseModel, part: str) -> int:
+    modules = {"encoder": model.encoder, "neck": model.neck, "heads": model.heads, "model": model}
+    module = modules[part]
+    return sum(item.numel() for item in module.parameters()) if isinstance(module, nn.Module) else 0
+
+
+def cost_table(costs: list[PartCost]) -> str:
+    """Return costs as text."""
+    lines = [f"{'part':10}{'parameters':>12}{'GMAC':>9}{'kept MiB':>10}{'ms':>9}"]
+    for cost in costs:
+        lines.append(
+            f"{cost.name:10}{cost.parameters / 1e6:10.3f} M{cost.macs / 1e9:9.3f}"
+            f"{cost.activation_bytes / 2**20:10.1f}{cost.milliseconds:9.2f}"
+        )
+    return "\n".join(lines)
+
+
+def _part_of_module(model: DenseModel) -> dict[nn.Module, str]:
+    """Map the modules whose calls are measured to the part they belong to: what the model calls itself."""
+    owners: dict[nn.Module, str] = {model: "model"}
+    for name, module in model.named_modules():
+        top, _, rest = name.partition(".")
+        if top == "encoder" and not rest:
+            owners[module] = "encoder"
+        # a neck is called stage by stage, through the modules it holds; a head is two levels down (stage, task)
+        elif (top == "neck" and rest and not _inside(name, model, owners)) or (top == "heads" and name.count(".") == 2):
+            owners[module] = "neck" if top == "neck" else "heads"
+    return owners
+
+
+def _inside(name: str, model: DenseModel, owners: dict[nn.Module, str]) -> bool:
+    """Whether the module is a list, which is never called, or lies in one that is measured already."""
+    if isinstance(model.get_submodule(name), (nn.ModuleList, nn.ModuleDict)):
+        return True
+    parents = name.split(".")[:-1]
+    return any(model.get_submodule(".".join(parents[:depth])) in owners for depth in range(2, len(parents) + 1))
+
+
+@contextmanager
+def _around(owners: dict[nn.Module, str], enter: Callable[[str], None], leave: Callable[[str], None]) -> Iterator[None]:
+    """Call `enter` and `leave` with the part's name around every call of a measured module."""
+    handles = []
+    for module, part in owners.items():
+        handles.append(module.register_forward_pre_hook(lambda *_, part=part: enter(part)))
+        handles.append(module.register_forward_hook(lambda *_, part=part: leave(part)))
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _median_times(model: DenseModel, images: Tensor, owners: dict[nn.Module, str], repeats: int) -> dict[str, float]:
+    runs: dict[str, list[float]] = {part: [] for part in PARTS}
+    spent = dict.fromkeys(PARTS, 0.0)
+    started: dict[str, float] = {}
+
+    def now() -> float:
+        if images.is_cuda:
+            torch.cuda.synchronize(images.device)
+        return time.perf_counter()
+
+    def enter(part: str) -> None:
+        started[part] = now()
+
+    def leave(part: str) -> None:
+        spent[part] += now() - started[part]
+
+    with _around(owners, enter, leave):
+        for run in range(repeats + 2):  # the first two warm up
+            for part in PARTS:
+                spent[part] = 0.0
+            model(images)
+            if run >= 2:
+                for part in PARTS:
+                    runs[part].append(spent[part] * 1000)
+    return {part: statistics.median(times) for part, times in runs.items()}
+
+
+def _macs(model: DenseModel, images: Tensor, owners: dict[nn.Module, str]) -> dict[str, int]:
+    counted = dict.fromkeys(PARTS, 0)
+    before: dict[str, int] = {}
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+
+        def enter(part: str) -> None:
+            before[part] = counter.get_total_flops()
+
+        def leave(part: str) -> None:
+            counted[part] += counter.get_total_flops() - before[part]
+
+        with _around(owners, enter, leave):
+            model(images)
+    return {part: flops // 2 for part, flops in counted.items()}
+
+
+def _kept_bytes(model: DenseModel, images: Tensor, owners: dict[nn.Module, str], amp: bool) -> dict[str, int]:
+    """Bytes of distinct storages that autograd keeps, other than the parameters."""
+    kept: dict[str, dict[int, int]] = {part: {} for part in PARTS}
+    inside: list[str] = []
+    weights = {item.untyped_storage().data_ptr() for item in [*model.parameters(), *model.buffers()]}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            for part in {*inside}:
+                kept[part][storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with (
+        torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),
+        torch.autocast(images.device.type, torch.bfloat16, enabled=amp),
+        _around(owners, inside.append, lambda part: inside.remove(part)),
+    ):
+        outputs = model(images)  # alive until the end of the block, so that no storage is freed and counted again
+    del outputs
+    return {part: sum(sizes.values()) for part, sizes in kept.items()}

@@ -1,0 +1,152 @@
+"""Test a trained model on a config's test set, and write what it scored and answered."""
+
+import csv
+import io
+import json
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from densezoo.engine.baseline import ConstantPredictor
+from densezoo.engine.build import build_dataset, build_dense_model, build_loader, build_samples, require_same_keypoints
+from densezoo.engine.checkpoint import load_weights
+from densezoo.engine.config import RunConfig
+from densezoo.engine.distributed import Processes, choose_device
+from densezoo.engine.evaluate import Evaluation, evaluate
+from densezoo.engine.load import checkpoint_meta
+from densezoo.engine.log import ProgressReport
+from densezoo.errors import ConfigError
+
+
+def score_checkpoint(
+    config: RunConfig, checkpoint: str | Path, baseline: bool = False
+) -> tuple[Evaluation, dict[str, float]]:
+    """Evaluate a checkpoint on `test_data` (or `val_data` where a config has none).
+
+    Args:
+        config: of the model and the data.
+        checkpoint: its `model` is loaded exactly.
+        baseline: also score the constant prediction of the training set.
+
+    Returns:
+        The evaluation, and the baseline's scores (empty if not asked for).
+
+    Raises:
+        DenseZooError: anything that the user can mend.
+    """
+    data = config.test_data or config.val_data
+    if data is None:
+        raise ConfigError("the config has neither test_data nor val_data; give one, e.g. --cfg-options test_data=…")
+    engine = config.engine
+    processes = Processes(0, 1, choose_device(engine.device))
+    meta = checkpoint_meta(checkpoint)
+    dataset = build_dataset(data, config.data_root)
+    require_same_keypoints(meta, dataset.meta, "test_data")
+    batches, _ = build_loader(config, build_samples(config, dataset, training=False), processes)
+    model = build_dense_model(config, dataset.meta, processes.device)
+    load_weights(model, checkpoint)
+    model.eval()
+    predictors: list[Any] = [model]
+    if baseline:
+        training_set = build_dataset(config.train_data, config.data_root)
+        predictors.append(ConstantPredictor(model.tasks, build_samples(config, training_set, training=False)))
+    found = []
+    with ProgressReport(Console(stderr=True), enabled=True) as report:
+        for predictor in predictors:
+            report.start("testing" if predictor is model else "baseline", len(batches))
+            found.append(
+                evaluate(
+                    predictor,
+                    model.tasks,
+                    batches,
+                    processes,
+                    dataset.meta,
+                    amp=engine.amp,
+                    flip_test=engine.flip_test,
+                    max_bad_images=engine.max_bad_images,
+                    on_batch=lambda samples: report.advance(figures="" if report.due() else None),
+                )
+            )
+        for error in sorted(found[0].bad_images):
+            report.say(f"skipped: {error}")
+    return found[0], found[1].scores if baseline else {}
+
+
+def results_folder(out: str | None, checkpoint: str | Path, name: str) -> Path:
+    """Return the folder for results: `out` if given, else the first free `NAME`, `NAME-2`, … beside the checkpoints.
+
+    Raises:
+        ConfigError: `out` holds something already.
+    """
+    if out is not None:
+        folder = Path(out)
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise ConfigError(f"--out {folder} is not empty; choose another folder, nothing is overwritten")
+        return folder
+    beside = Path(checkpoint).resolve().parent
+    root = beside.parent if beside.name == "checkpoints" else beside
+    number = 1
+    while (folder := root / (name if number == 1 else f"{name}-{number}")).exists():
+        number += 1
+    return folder
+
+
+def write_results(folder: Path, found: Evaluation, baseline: Mapping[str, float], about: Mapping[str, Any]) -> None:
+    """Write `metrics.json`, `predictions.json` (COCO results format) and `per_image.csv`.
+
+    With several tasks, each has its own `predictions_TASK.json`.
+
+    Raises:
+        ConfigError: the folder cannot be written.
+    """
+    metrics = {"scores": found.scores, "baseline": dict(baseline), "skipped_images": sorted(found.bad_images), **about}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_text(folder / "metrics.json", json.dumps(_json_numbers(metrics), indent=2) + "\n")
+        for task, results in found.results.items():
+            name = "predictions.json" if len(found.results) == 1 else f"predictions_{task}.json"
+            write_text(folder / name, json.dumps(results))
+        write_text(folder / "per_image.csv", _csv(found.per_image()))
+    except OSError as error:
+        raise ConfigError(f"results cannot be written to {folder}: {error}") from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(text, encoding="utf-8")
+    os.replace(partial, path)
+
+
+def score_table(scores: Mapping[str, float], baseline: Mapping[str, float]) -> str:
+    """Return scores as text: one line per score, per-joint and per-class ones indented under theirs."""
+    lines = []
+    width = max(len(name) for name in scores) + 2
+    if baseline:
+        lines.append(f"{'':{width}}{'model':>9}{'baseline':>11}")
+    for name, value in scores.items():
+        shown = "  " + name.split("/", 2)[2] if name.count("/") == 2 else name
+        line = f"{shown:{width}}{value:9.4f}"
+        lines.append(line + (f"{baseline.get(name, math.nan):11.4f}" if baseline else ""))
+    return "\n".join(lines)
+
+
+def _csv(rows: Mapping[int, Mapping[str, float]]) -> str:
+    names = sorted({name for scores in rows.values() for name in scores})
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["image_id", *names])
+    for image_id, scores in rows.items():
+        values = [scores.get(name, math.nan) for name in names]
+        writer.writerow([image_id, *("" if math.isnan(value) else f"{value:.6g}" for value in values)])
+    return text.getvalue()
+
+
+def _json_numbers(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _json_numbers(item) for key, item in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,195 @@
+"""The training loop.
+
+    densezoo train configs/pose/newell_s2_synthetic.py --work-dir runs/demo
+
+One optimizer step sees `accumulate` batches on every process. What a loss is divided by (joints, objects, pixels) is
+summed over all of them first, so that the gradient is that of one batch of all the samples.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import torch
+from rich.console import Console
+from torch import Tensor
+
+from densezoo.engine.checkpoint import load_checkpoint, save_checkpoint
+from densezoo.engine.config import RunConfig
+from densezoo.engine.distributed import Processes, join_processes
+from densezoo.engine.evaluate import evaluate, note_bad_images
+from densezoo.engine.loading import to_device
+from densezoo.engine.log import ProgressReport, RunLog
+from densezoo.engine.run import Run
+from densezoo.engine.work_dir import WorkDir
+from densezoo.errors import DenseZooError
+from densezoo.visualization.curves import draw_curves
+
+Value = TypeVar("Value")
+
+
+def train(
+    config: RunConfig, work_dir: str | Path, resume: bool = False, launcher: str | None = None
+) -> dict[str, float]:
+    """Train a config's model.
+
+    Args:
+        config: from `load_config`.
+        work_dir: where everything is written; must be new, or `resume`.
+        resume: go on from the work dir's last checkpoint as if the run had never stopped.
+        launcher: `'pytorch'` under torchrun.
+
+    Returns:
+        The scores of the last evaluation (in the first process).
+
+    Raises:
+        DenseZooError: anything that the user can mend; nothing of an earlier run is lost.
+    """
+    processes = join_processes(launcher, config.engine.device)
+    try:
+        return _train(config, WorkDir(work_dir), resume, processes)
+    finally:
+        processes.leave()
+
+
+def _train(config: RunConfig, folder: WorkDir, resume: bool, processes: Processes) -> dict[str, float]:
+    resumes = _in_first(processes, lambda: folder.check(config, resume))
+    run = Run.build(config, processes)
+    _in_first(processes, lambda: folder.begin(config))
+    if resumes:
+        run.restore(load_checkpoint(folder.last))
+    log = RunLog(folder.metrics, folder.tensorboard, run.epoch + 1) if processes.first else None
+    console = Console(stderr=False)
+    scores: dict[str, float] = run.last_scores
+    with ProgressReport(console, processes.first) as report:
+        run.describe(report)
+        if run.epoch >= config.epochs:
+            report.say(f"{folder.root} has finished its {config.epochs} epochs; nothing to resume")
+        while run.epoch < config.epochs:
+            values = train_epoch(run, report)
+            run.epoch += 1
+            if log is not None:
+                log.write("train", run.epoch, run.step, values)
+            score = None
+            if run.val_batches is not None and (
+                run.epoch % config.engine.eval_every == 0 or run.epoch == config.epochs
+            ):
+                scores = validate(run, report)
+                score = processes.share(scores.get(run.best_name))
+                if log is not None:
+                    log.write("eval", run.epoch, run.step, {"scores": scores})
+            run.schedule.end_epoch(score)
+            if processes.first:
+                run.last_scores = scores
+                improved = run.note_score(score)
+                save_checkpoint(folder.last, run.checkpoint())
+                if improved or run.val_batches is None:
+                    save_checkpoint(folder.best, run.model_checkpoint())
+                report.say(_epoch_line(run, values, score, improved))
+                draw_curves(folder.metrics, folder.curves)
+    if log is not None:
+        log.close()
+    return scores
+
+
+def train_epoch(run: Run, report: ProgressReport) -> dict[str, Any]:
+    """One pass over the training set.
+
+    Returns:
+        Mean loss, its parts, the last learning rate, images per second and the share of time spent waiting for data.
+    """
+    config, processes = run.config, run.processes
+    run.train_sampler.epoch = run.epoch
+    run.step_module.train()
+    steps = run.steps_per_epoch
+    report.start(f"epoch {run.epoch + 1}/{config.epochs}", steps)
+    parts: dict[str, Tensor] = {}
+    started, waited, images = time.perf_counter(), 0.0, 0
+    batches = iter(run.train_loader)
+    for done in range(1, steps + 1):
+        asked = time.perf_counter()
+        group = list(islice(batches, config.engine.accumulate))
+        waited += time.perf_counter() - asked
+        for batch in group:
+            for error in note_bad_images(batch["samples"], run.bad_images, config.engine.max_bad_images):
+                report.say(f"skipped: {error}")
+        losses = run.optimize([to_device(batch, processes.device) for batch in group])
+        for name, value in losses.items():
+            parts[name] = parts[name] + value if name in parts else value
+        images += processes.count * sum(len(batch["images"]) for batch in group)
+        figures = None
+        if report.due():
+            mean, seconds = torch.stack(list(parts.values())).sum().item() / done, time.perf_counter() - started
+            _require_finite(mean, run)
+            figures = f"loss {mean:.5f}  {images / seconds:.0f} images/s  data wait {waited / seconds:.0%}"
+        report.advance(figures=figures)
+    seconds = time.perf_counter() - started
+    names = list(parts)
+    means = processes.sum(torch.stack([parts[name] for name in names]).double() / steps).tolist()
+    _require_finite(sum(means), run)
+    return {
+        "loss": sum(means),
+        "losses": dict(zip(names, means, strict=True)),
+        "lr": run.optimizer.param_groups[0]["lr"],
+        "images_per_second": images / seconds,
+        "data_wait": waited / seconds,
+        "seconds": seconds,
+    }
+
+
+def validate(run: Run, report: ProgressReport) -> dict[str, float]:
+    """Score the evaluated weights on the validation set; empty in processes other than the first."""
+    config, model = run.config, run.evaluated_model
+    assert run.val_batches is not None
+    model.eval()
+    report.start("evaluating", len(run.val_batches))
+    found = evaluate(
+        model,
+        model.tasks,
+        run.val_batches,
+        run.processes,
+        run.meta,
+        amp=config.engine.amp,
+        flip_test=config.engine.flip_test,
+        max_bad_images=config.engine.max_bad_images,
+        on_batch=lambda samples: report.advance(figures="" if report.due() else None),
+    )
+    for error in sorted(found.bad_images - run.bad_images):
+        report.say(f"skipped: {error}")
+    run.bad_images |= found.bad_images
+    return found.scores
+
+
+def _in_first(processes: Processes, act: Callable[[], Value]) -> Value:
+    """Act in the first process and share its answer; an error there is an error in all, not a wait without end."""
+    answer: Value | None = None
+    error: DenseZooError | None = None
+    if processes.first:
+        try:
+            answer = act()
+        except DenseZooError as raised:
+            error = raised
+    answer, error = processes.share((answer, error))
+    if error is not None:
+        raise error
+    return cast(Value, answer)
+
+
+def _require_finite(loss: float, run: Run) -> None:
+    if loss != loss or loss in (float("inf"), float("-inf")):
+        raise DenseZooError(
+            f"the loss is {loss} in epoch {run.epoch + 1}; lower optimizer.lr or set engine.clip. "
+            "The checkpoints of earlier epochs are untouched"
+        )
+
+
+def _epoch_line(run: Run, values: Mapping[str, Any], score: float | None, improved: bool) -> str:
+    line = (
+        f"epoch {run.epoch}/{run.config.epochs}  loss {values['loss']:.5f}  lr {values['lr']:.2e}  "
+        f"{values['images_per_second']:.0f} images/s  data wait {values['data_wait']:.0%}  {values['seconds']:.0f} s"
+    )
+    if score is not None:
+        line += f"  {run.best_name} {score:.4f}" + (" (best)" if improved else "")
+    return line

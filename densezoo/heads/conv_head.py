@@ -1,0 +1,74 @@
+"""Convolutional head: a branch of convolutions per output map, on one level of the pyramid."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import nn
+
+from densezoo.errors import ConfigError
+from densezoo.layers.conv import ConvNormAct
+from densezoo.registry import HEADS
+from densezoo.types import Maps, Pyramid
+
+
+@HEADS.register()
+class ConvHead(nn.Module):
+    """One branch per map: hidden convolutions (none by default), then a bare 1×1 convolution.
+
+    Without hidden convolutions this is the head of Newell et al. 2016. Output weights start as torch's default, unless
+    `initial_std` is given.
+
+    Attributes:
+        stride: image pixels per cell of every map.
+    """
+
+    def __init__(
+        self,
+        in_channels: Sequence[int],
+        in_strides: Sequence[int],
+        outputs: Mapping[str, int],
+        level: int = 0,
+        hidden_channels: Sequence[int] = (),
+        kernel_size: int = 3,
+        norm: str = "batch",
+        activation: str = "relu",
+        initial_std: float | None = None,
+    ) -> None:
+        """Make the head.
+
+        Args:
+            in_channels: width of every level of the pyramid, finest first.
+            in_strides: image pixels per cell of every level.
+            outputs: map name to its channels.
+            level: index of the level that is read.
+            hidden_channels: width of each hidden convolution.
+            kernel_size: odd kernel size of the hidden convolutions.
+            norm: see `make_norm`; for the hidden convolutions.
+            activation: see `make_activation`; for the hidden convolutions.
+            initial_std: standard deviation of the output weights at the start, with bias zero; None keeps torch's.
+
+        Raises:
+            ConfigError: the pyramid has no such level, or an unknown norm or activation.
+        """
+        super().__init__()
+        if not 0 <= level < len(in_channels):
+            raise ConfigError(f"ConvHead: level={level}, but the pyramid has the levels 0 to {len(in_channels) - 1}")
+        self.level = level
+        self.stride = in_strides[level]
+        self.branches = nn.ModuleDict()
+        for name, channels in outputs.items():
+            widths = [in_channels[level], *hidden_channels]
+            final = nn.Conv2d(widths[-1], channels, 1)
+            if initial_std is not None:
+                nn.init.normal_(final.weight, std=initial_std)
+                final.bias = nn.Parameter(torch.zeros(channels))
+            hidden = [
+                ConvNormAct(width, following, kernel_size, 1, norm, activation)
+                for width, following in itertools.pairwise(widths)
+            ]
+            self.branches[name] = nn.Sequential(*hidden, final)
+
+    def forward(self, pyramid: Pyramid) -> Maps:
+        """Map the pyramid to {map name: (N, channels, h, w)} at the size of the level that is read."""
+        return {name: branch(pyramid[self.level]) for name, branch in self.branches.items()}

@@ -1,0 +1,79 @@
+"""From a config's `encoder`, `neck` and `tasks` to a model; widths and strides flow forward."""
+
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import densezoo.encoders
+import densezoo.heads
+import densezoo.layers
+import densezoo.metrics
+import densezoo.necks
+import densezoo.tasks  # noqa: F401  # imported, like those above, so that their parts are registered
+from densezoo.errors import ConfigError, near_names
+from densezoo.models.dense_model import DenseModel
+from densezoo.registry import ENCODERS, HEADS, NECKS, TASKS
+from densezoo.types import DatasetMeta, Neck, Task
+
+
+def build_model(
+    encoder: Mapping[str, Any],
+    neck: Mapping[str, Any] | None = None,
+    tasks: Mapping[str, Mapping[str, Any]] | None = None,
+    meta: DatasetMeta | None = None,
+) -> DenseModel:
+    """Build a model.
+
+    Args:
+        encoder: config of the encoder.
+        neck: config of the neck; its `feedback` names the maps that go back between stages, as `'task.map'`. None lets
+            the heads read the encoder.
+        tasks: task name to the task's config; its `head` is the config of the head, a plain ConvHead if absent.
+        meta: what the data set's annotations mean.
+
+    Returns:
+        The model on the CPU, with torch's default weights (which Newell's network starts from, too).
+
+    Raises:
+        ConfigError: an unknown part, key or fed-back map, or a value that a part refuses.
+    """
+    built_encoder = ENCODERS.build(encoder)
+    configs = {name: dict(config) for name, config in (tasks or {}).items()}
+    heads = {name: config.pop("head", {"type": "ConvHead"}) for name, config in configs.items()}
+    built_tasks: dict[str, Task] = {name: TASKS.build(config, meta=meta) for name, config in configs.items()}
+    channels, strides = built_encoder.channels, built_encoder.strides
+    built_neck: Neck | None = None
+    feedback: list[tuple[str, str]] = []
+    if neck is not None:
+        neck_config = dict(neck)
+        feedback = _find_maps(neck_config.pop("feedback", None) or [], built_tasks)
+        fed_channels = sum(built_tasks[task].outputs[name] for task, name in feedback)
+        neck_class = NECKS.get(neck_config.get("type", ""))
+        if feedback and "feedback_channels" not in inspect.signature(neck_class).parameters:
+            raise ConfigError(f"neck {neck_config['type']!r} takes no feedback; take 'feedback' out of the config")
+        built_neck = NECKS.build(neck_config, in_channels=channels, in_strides=strides, feedback_channels=fed_channels)
+        channels, strides = built_neck.out_channels, built_neck.out_strides
+    num_stages = 1 if built_neck is None else built_neck.num_stages
+    stage_heads = [
+        {
+            name: HEADS.build(heads[name], in_channels=channels, in_strides=strides, outputs=task.outputs)
+            for name, task in built_tasks.items()
+        }
+        for _ in range(num_stages)
+    ]
+    return DenseModel(built_encoder, built_neck, stage_heads, built_tasks, feedback)
+
+
+def _find_maps(names: Sequence[str], tasks: Mapping[str, Task]) -> list[tuple[str, str]]:
+    """Split `'task.map'` names.
+
+    Raises:
+        ConfigError: `names` is not a list of names, or there is no such map; near names are listed.
+    """
+    if isinstance(names, str):
+        raise ConfigError(f"feedback must be a list of names; write feedback=[{names!r}]")
+    known = {f"{task}.{name}": (task, name) for task, built in tasks.items() for name in built.outputs}
+    for name in names:
+        if name not in known:
+            raise ConfigError(f"feedback: no task has the map {name!r}; {near_names(str(name), known)}")
+    return [known[name] for name in names]

@@ -1,0 +1,180 @@
+"""Where the parts meet: encoder, neck, one head per stage and task, and the tasks."""
+
+from collections.abc import Mapping, Sequence
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from densezoo.errors import ConfigError
+from densezoo.types import Batch, Encoder, Grid, Head, Maps, Neck, Outputs, Prediction, Pyramid, Targets, Task
+
+
+class DenseModel(nn.Module):
+    """A network and what its maps mean. `losses` and `predict` are all that the engine calls.
+
+    Weights are held channels-last and images are brought to it, since every convolution is faster so.
+
+    Attributes:
+        encoder: image to pyramid.
+        neck: pyramid to one pyramid per stage; None where heads read the encoder.
+        heads: per stage, task name to head.
+        tasks: task name to task.
+        num_stages: of the neck, or 1.
+    """
+
+    encoder: Encoder
+    neck: Neck | None
+    pixel_scale: Tensor
+    pixel_shift: Tensor
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        neck: Neck | None = None,
+        heads: Sequence[Mapping[str, Head]] = (),
+        tasks: Mapping[str, Task] | None = None,
+        feedback: Sequence[tuple[str, str]] = (),
+    ) -> None:
+        """Join the parts.
+
+        Args:
+            encoder: its `mean` and `std` normalise uint8 images.
+            neck: None lets heads read the encoder's pyramid, as a single stage.
+            heads: one mapping from task name to head per stage; empty without tasks.
+            tasks: what the maps mean.
+            feedback: (task name, map name) of the maps that the neck gets back between stages.
+        """
+        super().__init__()
+        self.encoder = encoder
+        self.neck = neck
+        self.num_stages = neck.num_stages if neck is not None else 1
+        self.heads = nn.ModuleList(nn.ModuleDict(cast(Mapping[str, nn.Module], stage)) for stage in heads)
+        self.tasks = dict(tasks or {})
+        self.feedback = list(feedback)
+        std = torch.tensor(encoder.std)
+        self.register_buffer("pixel_scale", (1 / (255 * std))[:, None, None], persistent=False)
+        self.register_buffer("pixel_shift", (-torch.tensor(encoder.mean) / std)[:, None, None], persistent=False)
+        self.to(memory_format=torch.channels_last)
+
+    def forward(self, images: Tensor, stages: str = "all") -> dict[str, Outputs]:
+        """Run the network.
+
+        Args:
+            images: (N, C, H, W) uint8 in 0–255, normalised here, or float, taken as normalised already.
+            stages: `'all'`, or `'last'`, which leaves out heads that nobody reads.
+
+        Returns:
+            Task name to maps per stage; a single stage with `'last'`.
+
+        Raises:
+            ValueError: another word for `stages`.
+        """
+        if stages not in ("all", "last"):
+            raise ValueError(f"stages must be 'all' or 'last', not {stages!r}")
+        return self._run(images, list(self.tasks), stages == "last")[1]
+
+    def forward_features(self, images: Tensor) -> list[Pyramid]:
+        """Run encoder and neck; gives one pyramid per stage. Heads run only where the neck gets their maps back."""
+        return self._run(images, [], last_only=True)[0]
+
+    def _run(self, images: Tensor, tasks: list[str], last_only: bool) -> tuple[list[Pyramid], dict[str, Outputs]]:
+        """Return the pyramid of every stage, and the maps of `tasks` on every stage or on the last one only."""
+        outputs: dict[str, Outputs] = {task: [] for task in tasks}
+        pyramids: list[Pyramid] = []
+        fed_back = {task for task, _ in self.feedback}
+        x = self.encoder(self._normalise(images))
+        if self.neck is not None:
+            x = self.neck.begin(x)
+        for index in range(self.num_stages):
+            pyramid = x if self.neck is None else self.neck.stage(index, x)
+            pyramids.append(pyramid)
+            is_last = index + 1 == self.num_stages
+            read = set(tasks) if is_last or not last_only else set()
+            needed = read if is_last else read | fed_back
+            maps = {task: self._head(index, task)(pyramid) for task in self.tasks if task in needed}
+            for task in tasks:
+                if task in read:
+                    outputs[task].append(maps[task])
+            if self.neck is not None and not is_last:
+                x = self.neck.merge(index, x, pyramid, [maps[task][name] for task, name in self.feedback])
+        return pyramids, outputs
+
+    def _normalise(self, images: Tensor) -> Tensor:
+        images = images.contiguous(memory_format=torch.channels_last)
+        return images if images.is_floating_point() else images * self.pixel_scale + self.pixel_shift
+
+    def _head(self, stage: int, task: str) -> Head:
+        return cast(Head, cast(nn.ModuleDict, self.heads[stage])[task])
+
+    def grid(self, stage: int, task: str, maps: Maps) -> Grid:
+        """Say where the cells of a head's maps lie in the image."""
+        height, width = next(iter(maps.values())).shape[-2:]
+        return Grid(stride=self._head(stage, task).stride, size=(height, width))
+
+    def normalisers(self, batch: Batch) -> dict[str, Tensor]:
+        """Return what each loss sum is divided by, `'task/loss'` to a 0-d float tensor.
+
+        Sum them over processes and accumulated batches, and give the sums to `losses`.
+        """
+        return {
+            f"{name}/{key}": value
+            for name, task in self.tasks.items()
+            for key, value in task.normalisers(batch).items()
+        }
+
+    def losses(self, batch: Batch, normalisers: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
+        """Return `'task/loss'` to a 0-d float32 loss, summed over stages; the training loss is the sum of them all.
+
+        Args:
+            batch: on the device of the model.
+            normalisers: what `normalisers` gave, summed over all that makes one step; None takes this batch alone.
+
+        Raises:
+            ConfigError: the model has no tasks.
+        """
+        self._check_tasks()
+        shared = self.normalisers(batch) if normalisers is None else normalisers
+        totals: dict[str, Tensor] = {}
+        for name, stages in self(batch["images"]).items():
+            task = self.tasks[name]
+            own = {key.removeprefix(f"{name}/"): value for key, value in shared.items() if key.startswith(f"{name}/")}
+            targets: dict[Grid, Targets] = {}
+            for stage, maps in enumerate(stages):
+                grid = self.grid(stage, name, maps)
+                if grid not in targets:
+                    targets[grid] = task.encode(batch, grid)
+                for key, value in task.loss(maps, targets[grid], own).items():
+                    label = f"{name}/{key}"
+                    totals[label] = totals[label] + value if label in totals else value
+        return totals
+
+    @torch.no_grad()
+    def predict(self, batch: Batch, flip_test: bool = False) -> dict[str, list[Prediction]]:
+        """Return task name to N predictions of the last stage, in network pixels.
+
+        Set the model to `eval` first; this does not change it.
+
+        Args:
+            batch: `images` is all that is read.
+            flip_test: average the maps with those of the mirrored images.
+
+        Raises:
+            ConfigError: the model has no tasks, or a task cannot mirror its maps.
+        """
+        self._check_tasks()
+        images = batch["images"]
+        outputs = self(images, "last")
+        mirrored = self(images.flip(-1), "last") if flip_test else None
+        predictions = {}
+        for name, task in self.tasks.items():
+            maps = {key: value.float() for key, value in outputs[name][0].items()}
+            if mirrored is not None:
+                other = task.unflip(mirrored[name][0])
+                maps = {key: (value + other[key].float()) / 2 for key, value in maps.items()}
+            predictions[name] = task.decode(maps, self.grid(self.num_stages - 1, name, maps))
+        return predictions
+
+    def _check_tasks(self) -> None:
+        if not self.tasks:
+            raise ConfigError("this model was built without tasks; give tasks=dict(...) to train it or to predict")

@@ -1,0 +1,74 @@
+"""Named models, and building one from a name or a config."""
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+from densezoo.errors import ConfigError, near_names
+from densezoo.models.build import build_model
+from densezoo.models.dense_model import DenseModel
+from densezoo.types import DatasetMeta
+
+PARTS = ("encoder", "neck", "tasks")
+
+
+def _newell_hourglass(num_stages: int) -> dict[str, Any]:
+    """Return the network of Newell et al. 2016 for MPII's 16 keypoints (https://arxiv.org/abs/1603.06937)."""
+    return {
+        "encoder": {"type": "NewellStem", "channels": 256},
+        "neck": {"type": "StackedHourglass", "num_stages": num_stages, "depth": 4, "feedback": ["pose.heatmap"]},
+        "tasks": {"pose": {"type": "Pose", "num_keypoints": 16, "joints": "zero_target"}},
+    }
+
+
+_MODELS = {f"newell_hourglass_s{num_stages}": _newell_hourglass(num_stages) for num_stages in (1, 2, 4, 8)}
+
+
+def list_models() -> list[str]:
+    """Return the names that `create_model` knows, sorted."""
+    return sorted(_MODELS)
+
+
+def create_model(
+    name_or_config: str | Mapping[str, Any], meta: DatasetMeta | None = None, **overrides: Mapping[str, Any] | None
+) -> DenseModel:
+    """Build a model from a name or a config.
+
+    Example:
+        `create_model("newell_hourglass_s2", neck=dict(num_stages=3), tasks=dict(pose=dict(num_keypoints=17)))`
+
+    Args:
+        name_or_config: a name from `list_models()`, or a mapping whose `encoder`, `neck` and `tasks` are read (a whole
+            training config will do).
+        meta: what the data set's annotations mean; without it the model gives maps and losses, but no metrics.
+        overrides: `encoder`, `neck` or `tasks`. Keys replace the config's one by one, except in a dict that names
+            another `type`, which replaces the whole part; None takes a part out.
+
+    Raises:
+        ConfigError: an unknown name, override or key, or a value that a part refuses.
+    """
+    if isinstance(name_or_config, str):
+        if name_or_config not in _MODELS:
+            raise ConfigError(f"no model is called {name_or_config!r}; {near_names(name_or_config, _MODELS)}")
+        config: Mapping[str, Any] = _MODELS[name_or_config]
+    else:
+        config = name_or_config
+    parts = {part: copy.deepcopy(config[part]) for part in PARTS if part in config}
+    for part, override in overrides.items():
+        if part not in PARTS:
+            raise ConfigError(f"create_model has no argument {part!r}; {near_names(part, (*PARTS, 'meta'))}")
+        parts[part] = _override(parts.get(part), override)
+    if parts.get("encoder") is None:
+        raise ConfigError("the config has no 'encoder'; a model needs one")
+    return build_model(**parts, meta=meta)
+
+
+def _override(value: Any, by: Any) -> Any:
+    """Return `value` with the keys of `by` in place of its own, level by level."""
+    if (
+        not isinstance(value, Mapping)
+        or not isinstance(by, Mapping)
+        or by.get("type", value.get("type")) != value.get("type")
+    ):
+        return by
+    return {**value, **{key: _override(value.get(key), item) for key, item in by.items()}}

@@ -1,0 +1,259 @@
+"""Human pose of one person per image, as one heatmap per keypoint.
+
+Newell, Yang, Deng, "Stacked Hourglass Networks for Human Pose Estimation", ECCV 2016, https://arxiv.org/abs/1603.06937.
+Deviation: Gaussians are not cut off (the original draws 7×7 cells, beyond which they are below 0.012).
+"""
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from densezoo.errors import ConfigError, DataError, near_names
+from densezoo.functional import heatmaps, losses
+from densezoo.functional.oks import published_sigmas
+from densezoo.registry import METRICS, TASKS
+from densezoo.types import Batch, DatasetMeta, Grid, Maps, Metric, Prediction, Sample, Targets
+
+MAP = "heatmap"
+TARGETS = ("quantised", "unbiased")
+JOINTS = ("zero_target", "mask", "visible_only")
+LOSSES = ("mse", "cross_entropy")
+REFINEMENTS = ("none", "quarter", "dark")
+TORSO = {"left_shoulder", "right_shoulder", "left_hip", "right_hip"}
+
+logger = logging.getLogger("densezoo")
+
+
+@TASKS.register()
+class Pose:
+    """Keypoints of one person from heatmaps.
+
+    Which joints the loss sees (`joints`):
+
+    - `'zero_target'`: all joints of a valid person; those that are unlabelled or outside the image have an all-zero
+      target, as in the paper.
+    - `'mask'`: joints that are labelled, hidden ones too, and inside the image.
+    - `'visible_only'`: joints that are labelled visible and inside the image; hidden ones are not learned at all.
+
+    Attributes:
+        outputs: `{'heatmap': K}`.
+    """
+
+    def __init__(
+        self,
+        num_keypoints: int,
+        meta: DatasetMeta | None = None,
+        target: str = "quantised",
+        sigma: float = 1.0,
+        joints: str = "mask",
+        loss: str = "mse",
+        foreground: float = 0.0,
+        refine: str = "quarter",
+        dark_blur: float = 0.0,
+        flip_shift: int = 0,
+        metrics: Sequence[Mapping[str, Any]] | None = None,
+    ) -> None:
+        """Make the task.
+
+        Args:
+            num_keypoints: K.
+            meta: what the data set's keypoints mean; flip test and metrics need it.
+            target: `'quantised'` centres the Gaussian on the joint's cell, where it is exactly 1; `'unbiased'` on the
+                joint itself.
+            sigma: standard deviation of the Gaussian, in cells.
+            joints: which joints the loss sees; see the class.
+            loss: `'mse'`, or `'cross_entropy'` between the softmax over the cells and the Gaussian.
+            foreground: extra weight of the Gaussian's cells in `'mse'`; see `losses.squared_error`.
+            refine: how decoding improves on the highest cell: `'none'`, `'quarter'` of a cell towards the higher
+                neighbour, or `'dark'` (Taylor expansion).
+            dark_blur: smoothing before `'dark'`, in cells; 0 for none.
+            flip_shift: cells by which maps of mirrored images move to the right after they are mirrored back. 0 is
+                exact for this project's coordinates; mmpose and HRNet use 1 with theirs.
+            metrics: configs of the metrics, the first of which ranks models; None takes OKS AP where sigmas are known,
+                and PCK, of the torso where the joints have one and else of the box.
+
+        Raises:
+            ConfigError: a value that does not exist, or `num_keypoints` differs from the data set's.
+        """
+        for name, value, known in (
+            ("target", target, TARGETS),
+            ("joints", joints, JOINTS),
+            ("loss", loss, LOSSES),
+            ("refine", refine, REFINEMENTS),
+        ):
+            if value not in known:
+                raise ConfigError(f"Pose: no {name}={value!r}; {near_names(str(value), known)}")
+        if sigma <= 0:
+            raise ConfigError(f"Pose: sigma={sigma} must be above 0")
+        if loss == "cross_entropy" and joints == "zero_target":
+            raise ConfigError("Pose: loss='cross_entropy' has no zero target; use joints='mask' or 'visible_only'")
+        if loss == "cross_entropy" and foreground:
+            raise ConfigError(f"Pose: foreground={foreground} belongs to loss='mse'; take it out")
+        if meta is not None and meta.num_keypoints != num_keypoints:
+            raise ConfigError(
+                f"Pose: num_keypoints={num_keypoints}, but the data set has {meta.num_keypoints} keypoints; "
+                f"set num_keypoints={meta.num_keypoints} or choose other data"
+            )
+        self.outputs = {MAP: num_keypoints}
+        self.num_keypoints = num_keypoints
+        self.meta = meta
+        self.target = target
+        self.sigma = sigma
+        self.joints = joints
+        self.loss_name = loss
+        self.foreground = foreground
+        self.refine = refine
+        self.dark_blur = dark_blur
+        self.flip_shift = flip_shift
+        self.metric_configs = None if metrics is None else [dict(metric) for metric in metrics]
+
+    def encode(self, batch: Batch, grid: Grid) -> Targets:
+        """Make heatmaps on the device of the keypoints.
+
+        Args:
+            batch: with `keypoints` (N, P, K, 3) and `valid` (N, P); P is 1, or 0 for empty annotations. With more
+                persons, a map holds the highest of their Gaussians.
+            grid: where the map's cells lie.
+
+        Returns:
+            maps: `heatmap` (N, K, h, w) float32. weights: `heatmap` (N, K, 1, 1) float32, 0 or 1.
+        """
+        keypoints = batch["keypoints"]
+        labelled, supervised = self._joint_masks(batch)
+        # plain numbers, since making a tensor of them on a GPU would wait for it
+        x, y = ((keypoints[..., axis] - grid.origin[axis]) / grid.stride for axis in (0, 1))
+        cells = torch.stack([x, y], -1)
+        gaussians = heatmaps.gaussian_maps(
+            cells, labelled & supervised, grid.size, self.sigma, quantised=self.target == "quantised"
+        )
+        if gaussians.shape[1] == 0:
+            maps = gaussians.new_zeros(gaussians.shape[:1] + gaussians.shape[2:])
+        else:
+            maps = gaussians[:, 0] if gaussians.shape[1] == 1 else gaussians.amax(1)
+        weight = supervised.any(1).float()[..., None, None]
+        return Targets(maps={MAP: maps}, weights={MAP: weight})
+
+    def _joint_masks(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return (N, P, K) bools: joints that are labelled inside the image, and joints that the loss sees."""
+        keypoints, valid = batch["keypoints"], batch["valid"][..., None]
+        if keypoints.shape[2] != self.num_keypoints:
+            raise ConfigError(f"Pose: num_keypoints={self.num_keypoints}, but the data has {keypoints.shape[2]}")
+        height, width = batch["images"].shape[-2:]
+        x, y, visibility = keypoints.unbind(-1)
+        inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+        labelled = (visibility > 0) & inside & valid
+        if self.joints == "zero_target":
+            return labelled, valid.expand_as(labelled)
+        if self.joints == "visible_only":
+            return labelled, labelled & (visibility > 1)
+        return labelled, labelled
+
+    def normalisers(self, batch: Batch) -> dict[str, Tensor]:
+        """Return the number of joints that the loss sees, as `heatmap`."""
+        return {MAP: self._joint_masks(batch)[1].any(1).sum().float()}
+
+    def loss(self, maps: Maps, targets: Targets, normalisers: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the loss per joint that is seen, as `heatmap`; zero where none is."""
+        target, weight = targets["maps"][MAP], targets["weights"][MAP]
+        if self.loss_name == "mse":
+            total = losses.squared_error(maps[MAP], target, weight, self.foreground)
+        else:
+            total = losses.spatial_cross_entropy(maps[MAP], target, weight)
+        return {MAP: total / normalisers[MAP].clamp(min=1)}
+
+    def unflip(self, maps: Maps) -> Maps:
+        """Bring (N, K, h, w) maps of mirrored images back: mirror, swap left and right, shift by `flip_shift`.
+
+        Exact where the image's width is a multiple of the stride.
+
+        Raises:
+            ConfigError: the task was built without `meta`, so nobody knows which joints change places.
+        """
+        mirrored = maps[MAP].flip(-1)[:, self._known_meta("a flip test").flip_order]
+        if self.flip_shift:
+            mirrored = mirrored.roll(self.flip_shift, -1)
+        return {MAP: mirrored}
+
+    def decode(self, maps: Maps, grid: Grid) -> list[Prediction]:
+        """Find the highest cell of every map and refine it.
+
+        Args:
+            maps: `heatmap` (N, K, h, w).
+            grid: where the map's cells lie.
+
+        Returns:
+            N predictions with one person: keypoints (1, K, 3) in network pixels, each scored by its peak (about 1 for
+            a certain one), and their mean as the person's score.
+        """
+        values = self._activate(maps[MAP].float())
+        column, row, value = heatmaps.find_peaks(values)
+        cells = torch.stack([column, row], -1) + 0.5
+        if self.refine == "quarter":
+            cells = cells + heatmaps.refine_quarter(values, column, row)
+        elif self.refine == "dark":
+            cells = cells + heatmaps.refine_taylor(values, column, row, self.dark_blur)
+        if self.loss_name == "cross_entropy":
+            value = value.clamp(max=1)  # a network may be surer than its target, of one cell
+        x, y = (cells[..., axis] * grid.stride + grid.origin[axis] for axis in (0, 1))
+        keypoints = torch.stack([x, y, value], -1).detach().cpu().numpy()
+        return [Prediction(keypoints=person[None], scores=person[None, :, 2].mean(-1)) for person in keypoints]
+
+    def _activate(self, maps: Tensor) -> Tensor:
+        """Turn raw maps into maps whose ideal peak is 1."""
+        if self.loss_name == "mse":
+            return maps
+        # a Gaussian of peak 1 sums to about 2π sigma² cells, which is what its distribution was divided by
+        ideal_peak = 1 / max(2 * torch.pi * self.sigma**2, 1.0)
+        return maps.flatten(-2).softmax(-1).view_as(maps) / ideal_peak
+
+    def constant_prediction(self, samples: Iterable[Sample]) -> Prediction:
+        """Return the mean pose, in network pixels: of every joint, over the samples that label it.
+
+        Args:
+            samples: warped to the network's size. A joint that nobody labels takes the mean of the others.
+
+        Raises:
+            DataError: no sample has a labelled joint.
+        """
+        total, count = np.zeros((self.num_keypoints, 2)), np.zeros((self.num_keypoints, 1))
+        for sample in samples:
+            labelled = sample["keypoints"][..., 2:] > 0
+            total += (sample["keypoints"][..., :2] * labelled).sum(0)
+            count += labelled.sum(0)
+        if not count.any():
+            raise DataError("the mean pose needs samples with labelled keypoints, and there is none")
+        mean = np.where(count > 0, total / np.maximum(count, 1), total.sum(0) / count.sum())
+        keypoints = np.concatenate([mean, np.ones((self.num_keypoints, 1))], 1).astype(np.float32)
+        return Prediction(keypoints=keypoints[None], scores=np.ones(1, np.float32))
+
+    def metrics(self) -> list[Metric]:
+        """Return new metrics.
+
+        Raises:
+            ConfigError: the task was built without `meta`, or a metric refuses its config or the data set.
+        """
+        meta = self._known_meta("a metric")
+        configs = _default_metrics(meta) if self.metric_configs is None else self.metric_configs
+        return [METRICS.build(config, meta=meta) for config in configs]
+
+    def _known_meta(self, who: str) -> DatasetMeta:
+        if self.meta is None:
+            raise ConfigError(f"Pose: {who} needs to know the keypoints; build the model with the data set's meta")
+        return self.meta
+
+
+def _default_metrics(meta: DatasetMeta) -> list[dict[str, Any]]:
+    """Return configs of OKS AP and PCK, or of PCK alone, and then say why in the log."""
+    pck = {"type": "PCK", "normalizer": "torso" if set(meta.keypoint_names) >= TORSO else "box"}
+    if meta.sigmas or published_sigmas(meta.keypoint_names):
+        return [{"type": "KeypointAP"}, pck]
+    logger.warning(
+        "no OKS AP, only PCK: nobody published OKS sigmas for these %d keypoints; to get AP, give "
+        "dict(type='KeypointAP', sigmas=[…]) with one number per keypoint in the task's metrics",
+        meta.num_keypoints,
+    )
+    return [pck]

@@ -1,0 +1,70 @@
+"""Every registered part, and what it takes to build and feed one. A new part needs an entry only where it has arguments
+without a default; what a test says about one part it says about all."""
+
+import pytest
+import torch
+
+import densezoo.models  # noqa: F401  # registers every part of a model
+from densezoo.registry import ENCODERS, HEADS, NECKS, TASKS
+from densezoo.types import DatasetMeta
+
+NAMES = ("nose", "left_shoulder", "right_shoulder", "left_hip", "right_hip")
+META = DatasetMeta(
+    classes=("person", "ball"),
+    category_ids=(1, 2),
+    keypoint_names=NAMES,
+    flip_pairs=((1, 2), (3, 4)),
+    sigmas=(0.1,) * 5,
+)
+REQUIRED = {"Pose": {"num_keypoints": 5}}
+"""Arguments of parts that have no default."""
+SMALL = {"NewellStem": {"channels": 16}}
+"""Arguments that make a part small enough to test."""
+
+
+def pytest_generate_tests(metafunc):
+    """Parametrise `encoder`, `neck`, `head` and `task` over what is registered."""
+    for kind, registry in (("encoder", ENCODERS), ("neck", NECKS), ("head", HEADS), ("task", TASKS)):
+        if kind in metafunc.fixturenames:
+            metafunc.parametrize(kind, [name for name in registry.names() if not name.endswith("InATest")])
+
+
+@pytest.fixture(autouse=True)
+def _seed():
+    torch.manual_seed(0)
+
+
+@pytest.fixture
+def config_of():
+    """Registered name to a small config."""
+    return lambda name, **more: {"type": name, **REQUIRED.get(name, {}), **SMALL.get(name, {}), **more}
+
+
+@pytest.fixture
+def meta():
+    return META
+
+
+@pytest.fixture
+def make_batch():
+    """A batch with every kind of annotation: `people` of them per image."""
+
+    def make(num_images=2, size=(32, 40), people=1):
+        height, width = size
+        generator = torch.Generator().manual_seed(0)
+        limits = torch.tensor([width, height])
+        corners = torch.rand(num_images, people, 2, 2, generator=generator).sort(2).values * limits
+        points = torch.rand(num_images, people, len(NAMES), 2, generator=generator) * limits
+        seen = torch.full((num_images, people, len(NAMES), 1), 2.0)
+        return {
+            "images": torch.randint(0, 256, (num_images, 3, *size), dtype=torch.uint8, generator=generator),
+            "valid": torch.ones(num_images, people, dtype=torch.bool),
+            "keypoints": torch.cat([points, seen], -1),
+            "boxes": corners.flatten(2),
+            "labels": torch.zeros(num_images, people, dtype=torch.int64),
+            "crowd": torch.zeros(num_images, people, dtype=torch.bool),
+            "masks": torch.ones(num_images, people, *size, dtype=torch.uint8),
+            "semantic": torch.randint(0, 2, (num_images, *size), dtype=torch.uint8, generator=generator),
+        }
+
+    return make

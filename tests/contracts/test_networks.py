@@ -1,0 +1,183 @@
+"""What every encoder, neck and head must do."""
+
+import inspect
+
+import pytest
+import torch
+from mmengine.registry import MODELS
+from torch import nn
+
+from densezoo.registry import ENCODERS, HEADS, NECKS
+
+NORM_TYPES = (nn.modules.batchnorm._BatchNorm, nn.GroupNorm, nn.LayerNorm)
+SIZES = [(33, 47), (64, 32), (9, 5), (1, 1)]
+CHANNELS, STRIDES = [16, 24], [4, 8]
+
+
+def pyramid_of(num_images=2, size=(16, 12)):
+    sizes = [size, (-(-size[0] // 2), -(-size[1] // 2))]
+    return [torch.randn(num_images, width, *level) for width, level in zip(CHANNELS, sizes, strict=True)]
+
+
+def build_neck(config, **more):
+    return NECKS.build({**config, **more}, in_channels=CHANNELS, in_strides=STRIDES, feedback_channels=3)
+
+
+def build_head(config, **more):
+    return HEADS.build({**config, **more}, in_channels=CHANNELS, in_strides=STRIDES, outputs={"a": 3, "b": 2})
+
+
+def run_neck(neck, pyramid):
+    x, pyramids = neck.begin(pyramid), []
+    for index in range(neck.num_stages):
+        pyramids.append(neck.stage(index, x))
+        if index + 1 < neck.num_stages:
+            fed = torch.ones(len(pyramid[0]), 3, *pyramids[-1][0].shape[-2:])
+            x = neck.merge(index, x, pyramids[-1], [fed])
+    return pyramids
+
+
+def check_every_parameter_learns(module, maps):
+    sum((level * torch.randn_like(level)).sum() for level in maps).backward()
+    assert [name for name, p in module.named_parameters() if p.grad is None] == []
+    # a bias in front of a normalisation has no effect, but everything with more than one axis must move
+    assert [name for name, p in module.named_parameters() if p.ndim > 1 and not p.grad.abs().sum() > 0] == []
+
+
+def check_batch_equals_singles(run, inputs):
+    together = run(inputs)
+    for index in range(len(inputs[0])):
+        alone = run([level[index : index + 1] for level in inputs])
+        for one, all_of_them in zip(alone, together, strict=True):
+            torch.testing.assert_close(one, all_of_them[index : index + 1], atol=1e-4, rtol=1e-4)
+
+
+def check_norm_reaches_everything(build):
+    if "norm" not in inspect.signature(type(build())).parameters:
+        pytest.skip("has no normalisation")
+    kinds = {
+        "batch": nn.BatchNorm2d,
+        "sync": nn.SyncBatchNorm,
+        "group": nn.GroupNorm,
+        "layer": nn.GroupNorm,
+    }
+    counts = set()
+    for name, kind in kinds.items():
+        found = [module for module in build(norm=name).modules() if isinstance(module, NORM_TYPES)]
+        assert all(type(module) is kind for module in found), name
+        assert name != "layer" or all(module.num_groups == 1 for module in found)
+        counts.add(len(found))
+    assert len(counts) == 1
+    assert not [module for module in build(norm="none").modules() if isinstance(module, NORM_TYPES)]
+
+
+def check_activation_reaches_everything(build):
+    if "activation" not in inspect.signature(type(build())).parameters:
+        pytest.skip("has no activation")
+    module = build(activation="gelu")
+    assert not [name for name, part in module.named_modules() if isinstance(part, nn.ReLU)]
+    plain = [part for part in build().modules() if isinstance(part, nn.ReLU)]
+    assert len([part for part in module.modules() if isinstance(part, nn.GELU)]) == len(plain)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_encoders_take_any_size_and_say_their_widths_and_strides(encoder, config_of, size):
+    module = ENCODERS.build(config_of(encoder)).eval()
+    levels = module(torch.randn(1, 3, *size))
+    assert [level.shape[1] for level in levels] == list(module.channels)
+    assert list(module.strides) == sorted(module.strides)
+    for level, stride in zip(levels, module.strides, strict=True):
+        assert level.shape[-2:] == tuple(-(-side // stride) for side in size)
+    assert len(module.mean) == len(module.std) == 3
+
+
+def test_encoders_learn_and_do_not_mix_images(encoder, config_of):
+    module = ENCODERS.build(config_of(encoder))
+    check_every_parameter_learns(module, module(torch.randn(2, 3, 40, 33)))
+    check_batch_equals_singles(lambda images: module.eval()(images[0]), [torch.randn(3, 3, 40, 33)])
+
+
+def test_encoders_pass_norm_and_activation_on(encoder, config_of):
+    def build(**more):
+        return ENCODERS.build(config_of(encoder, **more))
+
+    check_norm_reaches_everything(build)
+    check_activation_reaches_everything(build)
+
+
+@pytest.mark.parametrize("size", [(9, 13), (16, 16), (3, 2), (1, 1)])
+def test_necks_take_any_size_and_say_their_widths_and_strides(neck, config_of, size):
+    module = build_neck(config_of(neck)).eval()
+    pyramids = run_neck(module, pyramid_of(1, size))
+    assert len(pyramids) == module.num_stages
+    for pyramid in pyramids:
+        assert [level.shape[1] for level in pyramid] == list(module.out_channels)
+        for level, stride in zip(pyramid, module.out_strides, strict=True):
+            assert level.shape[-2:] == tuple(-(-side * STRIDES[0] // stride) for side in size)
+
+
+def test_necks_learn_and_do_not_mix_images(neck, config_of):
+    module = build_neck(config_of(neck))
+    inputs = [level.requires_grad_() for level in pyramid_of()]
+    check_every_parameter_learns(module, run_neck(module, inputs)[-1])
+    assert all(level.grad is not None and level.grad.abs().sum() > 0 for level in inputs)
+    module.eval()
+    check_batch_equals_singles(
+        lambda pyramid: [level for out in run_neck(module, pyramid) for level in out], pyramid_of(3, (7, 9))
+    )
+
+
+@pytest.mark.parametrize("norm", ["none", "group", "layer"])
+def test_necks_train_on_one_image_of_one_cell(neck, config_of, norm):
+    module = build_neck(config_of(neck, norm=norm))
+    (level, *_) = run_neck(module, pyramid_of(1, (1, 1)))[-1]
+    assert level.isfinite().all()
+    level.sum().backward()
+
+
+def test_necks_pass_norm_and_activation_on(neck, config_of):
+    def build(**more):
+        return build_neck(config_of(neck, **more))
+
+    check_norm_reaches_everything(build)
+    check_activation_reaches_everything(build)
+
+
+def test_necks_take_any_number_of_stages(neck, config_of):
+    if "num_stages" not in inspect.signature(NECKS.get(neck)).parameters:
+        pytest.skip("has a single stage")
+    for num_stages in (1, 3):
+        module = build_neck(config_of(neck, num_stages=num_stages))
+        assert module.num_stages == num_stages
+        check_every_parameter_learns(module, run_neck(module, pyramid_of())[-1])
+
+
+def test_heads_give_the_maps_they_are_asked_for(head, config_of):
+    module = build_head(config_of(head)).eval()
+    pyramid = pyramid_of(1, (7, 5))
+    maps = module(pyramid)
+    assert {name: values.shape[1] for name, values in maps.items()} == {"a": 3, "b": 2}
+    assert len({values.shape[-2:] for values in maps.values()}) == 1
+    assert -(-7 * STRIDES[0] // module.stride) == maps["a"].shape[-2]
+
+
+def test_heads_learn_and_do_not_mix_images(head, config_of):
+    module = build_head(config_of(head))
+    check_every_parameter_learns(module, list(module(pyramid_of()).values()))
+    check_batch_equals_singles(lambda pyramid: list(module.eval()(pyramid).values()), pyramid_of(3))
+
+
+def test_heads_pass_norm_and_activation_on(head, config_of):
+    def build(**more):
+        return build_head(config_of(head, hidden_channels=(8, 8), **more))
+
+    check_norm_reaches_everything(build)
+    check_activation_reaches_everything(build)
+
+
+def test_parts_resolve_from_openmmlab(encoder, neck, head, config_of):
+    assert type(MODELS.build(config_of(f"densezoo.{encoder}"))) is ENCODERS.get(encoder)
+    sizes = {"in_channels": CHANNELS, "in_strides": STRIDES}
+    assert type(MODELS.build({**config_of(neck), "type": f"densezoo.{neck}", **sizes})) is NECKS.get(neck)
+    built = MODELS.build({**config_of(head), "type": f"densezoo.{head}", **sizes, "outputs": {"a": 2}})
+    assert type(built) is HEADS.get(head)

@@ -1,0 +1,112 @@
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+import torch
+
+from densezoo.engine.baseline import ConstantPredictor
+from densezoo.engine.build import build_dataset, build_dense_model, build_loader, build_samples
+from densezoo.engine.config import load_config
+from densezoo.engine.distributed import Processes
+from densezoo.engine.evaluate import choose_best, coco_results, evaluate, note_bad_images
+from densezoo.errors import ConfigError, DataError
+from densezoo.types import DatasetMeta, Prediction, Sample
+
+CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class Recorded(Processes):
+    """Stands for one of several processes; what it gathers is kept instead of sent."""
+
+    others: list = field(default_factory=list)
+
+    def gather(self, value):
+        return [value, *self.others] if self.first else self.others.append(value) or []
+
+
+def parts(config_path):
+    config = load_config(config_path)
+    dataset = build_dataset(config.val_data, config.data_root)
+    model = build_dense_model(config, dataset.meta, CPU).eval()
+    return config, dataset, model
+
+
+def run(config, dataset, model, processes, predictor=None):
+    batches, _ = build_loader(config, build_samples(config, dataset, training=False), processes)
+    return evaluate(predictor or model, model.tasks, batches, processes, dataset.meta)
+
+
+def test_evaluation_over_processes_equals_that_of_one(tiny_config):
+    config, dataset, model = parts(tiny_config)
+    alone = run(config, dataset, model, Processes(0, 1, CPU))
+    others = []
+    run(config, dataset, model, Recorded(1, 2, CPU, others))
+    both = run(config, dataset, model, Recorded(0, 2, CPU, others))
+    assert both.scores == pytest.approx(alone.scores, nan_ok=True)
+    key = lambda entry: entry["annotation_id"]  # noqa: E731
+    ids = [entry["annotation_id"] for entry in alone.results["pose"]]
+    assert len(set(ids)) == len(ids) == len(dataset)
+    for one, other in zip(sorted(alone.results["pose"], key=key), sorted(both.results["pose"], key=key), strict=True):
+        assert one["keypoints"] == pytest.approx(other["keypoints"], abs=1e-2)
+
+
+def test_a_perfect_predictor_scores_one_and_the_mean_pose_little(tiny_config):
+    config, dataset, model = parts(tiny_config)
+
+    class Perfect:
+        def predict(self, batch, flip_test=False):
+            people = [sample["keypoints"] for sample in batch["samples"]]
+            return {"pose": [Prediction(keypoints=points, scores=np.ones(1, np.float32)) for points in people]}
+
+    processes = Processes(0, 1, CPU)
+    perfect = run(config, dataset, model, processes, Perfect()).scores
+    assert perfect["pose/PCK@0.2"] == 1.0
+    assert perfect["pose/AP"] == pytest.approx(1.0)
+    training_set = build_samples(config, build_dataset(config.train_data, config.data_root), training=False)
+    baseline = run(config, dataset, model, processes, ConstantPredictor(model.tasks, training_set)).scores
+    assert 0 <= baseline["pose/PCK@0.2"] < 0.7
+
+
+def test_results_are_in_the_files_pixels_and_name_the_files_category():
+    sample = Sample(
+        image=np.zeros((2, 2, 3), np.uint8),
+        image_id=7,
+        path="",
+        to_original=np.array([[2.0, 0, 10], [0, 2.0, 20]]),
+        frame=np.zeros(4),
+        labels=np.array([1]),
+        ids=np.array([70]),
+        score=0.5,
+    )
+    prediction = Prediction(
+        keypoints=np.array([[[1, 2, 0.25]]], np.float32),
+        boxes=np.array([[0, 0, 4, 3]], np.float32),
+        scores=np.array([0.5], np.float32),
+    )
+    (entry,) = coco_results(prediction, sample, DatasetMeta(classes=("a", "b"), category_ids=(3, 90)))
+    assert entry == {
+        "image_id": 7,
+        "category_id": 90,
+        "score": 0.25,
+        "keypoints": [12, 24, 0.25],
+        "bbox": [10, 20, 8, 6],
+        "annotation_id": 70,
+    }
+
+
+def test_bad_images_are_counted_once_and_stop_the_run_past_the_limit():
+    bad = set()
+    samples = [{"error": "a.jpg broken"}, {}, {"error": "b.jpg broken"}]
+    assert note_bad_images(samples, bad, 2) == {"a.jpg broken", "b.jpg broken"}
+    assert note_bad_images(samples, bad, 2) == set()
+    with pytest.raises(DataError, match=r"3 images could not be read .*max_bad_images=2.*a\.jpg"):
+        note_bad_images([{"error": "c.jpg broken"}], bad, 2)
+
+
+def test_the_best_score_is_chosen_by_name(tiny_config):
+    _, _, model = parts(tiny_config)
+    assert choose_best(model.tasks, None) == ("pose/PCK@0.2", True)
+    assert choose_best(model.tasks, "pose/AP50") == ("pose/AP50", True)
+    with pytest.raises(ConfigError, match="no score is called 'pose/AP5'; did you mean 'pose/AP"):
+        choose_best(model.tasks, "pose/AP5")

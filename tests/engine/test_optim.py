@@ -1,0 +1,118 @@
+import pytest
+import torch
+from torch import nn
+
+from densezoo.engine.optim import Schedule, build_optimizer
+from densezoo.errors import ConfigError
+
+
+def make(schedule, epochs=10, steps=5, higher_is_better=True):
+    optimizer = build_optimizer(nn.Linear(2, 2), {"type": "adamw", "lr": 1.0})
+    return optimizer, Schedule(optimizer, schedule, epochs, steps, higher_is_better)
+
+
+def rates(schedule, epochs=10, steps=5):
+    optimizer, built = make(schedule, epochs, steps)
+    found = []
+    for step in range(1, epochs * steps + 1):
+        found.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        built.step(step)
+    return found
+
+
+def test_one_cycle_rises_to_the_rate_and_falls_to_nothing():
+    found = rates({"type": "one_cycle", "pct_start": 0.3})
+    peak = max(range(len(found)), key=found.__getitem__)
+    assert found[peak] == pytest.approx(1.0)
+    assert peak == 14  # 0.3 of 50 steps
+    assert found[0] == pytest.approx(1 / 25)
+    assert found[-1] < 1e-4
+    assert found[:peak] == sorted(found[:peak])
+
+
+def test_timm_schedules_are_there_by_name():
+    found = rates({"type": "cosine"})
+    assert found[0] == pytest.approx(1.0)
+    assert found[25] == pytest.approx(0.5, abs=0.02)
+    dropped = rates({"type": "multistep", "decay_milestones": [4], "decay_rate": 0.2})
+    assert dropped[18] == pytest.approx(1.0)
+    assert dropped[21] == pytest.approx(0.2)
+
+
+def test_the_papers_schedule_drops_once_by_five_at_the_plateau():
+    optimizer, schedule = make({"type": "plateau", "factor": 0.2, "patience": 2, "min_lr": 0.2})
+    found = []
+    for score in (0.1, 0.2, 0.3, 0.3, None, float("nan"), 0.3, 0.3, 0.3, 0.3, 0.3, 0.3, 0.3):
+        schedule.end_epoch(score)
+        found.append(optimizer.param_groups[0]["lr"])
+    assert found == pytest.approx([1.0] * 7 + [0.2] * 6)
+
+
+@pytest.mark.parametrize(
+    "cfg", [{"type": "one_cycle"}, {"type": "cosine"}, {"type": "plateau", "patience": 1, "factor": 0.5}]
+)
+def test_a_restored_schedule_goes_on_as_if_never_stopped(cfg):
+    def advance(optimizer, schedule, steps):
+        found = []
+        for step in steps:
+            optimizer.step()
+            schedule.step(step)
+            if step % 5 == 0:
+                schedule.end_epoch(0.5)
+            found.append(optimizer.param_groups[0]["lr"])
+        return found
+
+    optimizer, schedule = make(cfg)
+    advance(optimizer, schedule, range(1, 16))
+    saved = schedule.state_dict(), optimizer.state_dict()
+    torch.save(saved[0], "/dev/null")
+    expected = advance(optimizer, schedule, range(16, 51))
+    fresh_optimizer, fresh = make(cfg)
+    fresh_optimizer.load_state_dict(saved[1])
+    fresh.load_state_dict(saved[0], 15)
+    assert advance(fresh_optimizer, fresh, range(16, 51)) == expected
+
+
+def test_the_papers_optimizer():
+    optimizer = build_optimizer(nn.Linear(2, 2), {"type": "rmsprop", "lr": 2.5e-4, "alpha": 0.99, "eps": 1e-8})
+    assert isinstance(optimizer, torch.optim.RMSprop)
+    group = optimizer.param_groups[0]
+    assert (group["alpha"], group["eps"], group["momentum"], group["weight_decay"]) == (0.99, 1e-8, 0.0, 0.0)
+
+
+def test_biases_and_norms_do_not_decay():
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))
+    optimizer = build_optimizer(model, {"type": "adamw", "lr": 1e-3, "weight_decay": 0.1})
+    decay = {id(p): group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
+    assert decay[id(model[0].weight)] == 0.1
+    assert [decay[id(p)] for p in (model[0].bias, model[1].weight, model[1].bias)] == [0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("cfg", "message"),
+    [
+        ({"lr": 1e-3}, "must give 'type' and 'lr'"),
+        ({"type": "adamw"}, "must give 'type' and 'lr'"),
+        ({"type": "adamv", "lr": 1e-3}, "cannot be built"),
+        ({"type": "adamw", "lr": 1e-3, "alpha": 1}, "cannot be built"),
+    ],
+)
+def test_wrong_optimizers_are_refused(cfg, message):
+    with pytest.raises(ConfigError, match=message):
+        build_optimizer(nn.Linear(1, 1), cfg)
+
+
+@pytest.mark.parametrize(
+    ("cfg", "message"),
+    [
+        ({}, "must give a 'type'"),
+        ({"type": "one_cicle"}, "cannot be built"),
+        ({"type": "one_cycle", "pct": 0.1}, "has no argument 'pct'"),
+        ({"type": "one_cycle", "pct_start": 3}, "cannot be built"),
+        ({"type": "cosine", "warmup": 3}, "has no argument 'warmup'; did you mean 'warmup"),
+    ],
+)
+def test_wrong_schedules_are_refused(cfg, message):
+    with pytest.raises(ConfigError, match=message):
+        make(cfg)

@@ -1,0 +1,57 @@
+import pytest
+
+from densezoo.errors import ConfigError
+from densezoo.models import build_model
+from densezoo.types import DatasetMeta
+
+ENCODER = {"type": "NewellStem", "channels": 8}
+
+
+def pose(**more):
+    return {"type": "Pose", "num_keypoints": 3, **more}
+
+
+def test_widths_and_strides_flow_forward_and_configs_stay_as_they_were():
+    neck = {"type": "densezoo.StackedHourglass", "channels": 12, "depth": 1, "feedback": ["a.heatmap", "b.heatmap"]}
+    tasks = {"a": pose(head={"type": "ConvHead", "hidden_channels": [6]}), "b": pose(num_keypoints=4)}
+    model = build_model(ENCODER, neck, tasks)
+    assert model.neck.merges[0].feedback.in_channels == 3 + 4
+    assert [set(stage) for stage in model.heads] == [{"a", "b"}] * 2
+    assert model.heads[0]["a"].branches["heatmap"][0].conv.in_channels == 12
+    assert model.heads[0]["b"].branches["heatmap"][0].out_channels == 4
+    assert neck["feedback"] == ["a.heatmap", "b.heatmap"]
+    assert "head" in tasks["a"]
+
+
+def test_heads_read_the_encoder_where_there_is_no_neck():
+    model = build_model(ENCODER, tasks={"pose": pose()})
+    assert model.num_stages == 1
+    assert model.heads[0]["pose"].branches["heatmap"][0].in_channels == 8
+
+
+def test_no_feedback_builds_no_feedback_layers():
+    model = build_model(ENCODER, {"type": "StackedHourglass", "depth": 1}, {"pose": pose()})
+    assert model.neck.merges[0].feedback is None
+
+
+@pytest.mark.parametrize(
+    ("neck", "tasks", "message"),
+    [
+        ({"feedback": ["pose.heatmaps"]}, {"pose": pose()}, "did you mean 'pose.heatmap'"),
+        ({"feedback": "pose.heatmap"}, {"pose": pose()}, r"feedback=\['pose.heatmap'\]"),
+        ({"feedback": ["pose.heatmap"]}, None, "none are known"),
+        ({"feedback_channels": 3}, {"pose": pose()}, "worked out by the program"),
+        ({"typ": 1}, {"pose": pose()}, "no argument 'typ'"),
+        ({}, {"pose": pose(head={"type": "ConvHed"})}, "did you mean 'ConvHead'"),
+        ({}, {"pose": pose(sigm=2)}, "did you mean 'sigma'"),
+    ],
+)
+def test_mistakes_are_named_with_near_names(neck, tasks, message):
+    with pytest.raises(ConfigError, match=message):
+        build_model(ENCODER, {"type": "StackedHourglass", **neck}, tasks)
+
+
+def test_keypoints_must_agree_with_the_data():
+    meta = DatasetMeta(keypoint_names=("a", "b"))
+    with pytest.raises(ConfigError, match=r"num_keypoints=3.*2 keypoints"):
+        build_model(ENCODER, None, {"pose": pose()}, meta)
