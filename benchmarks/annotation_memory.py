@@ -1,12 +1,12 @@
 """Measure what annotations of the size of COCO train2017 cost in memory.
 
-    python benchmarks/annotation_memory.py                      # about five minutes and 2 GB of temporary disk
+    python benchmarks/annotation_memory.py                 # about fifteen minutes on 2 cores, 2 GB of temporary disk
     python benchmarks/annotation_memory.py --images 10000 --start-method spawn
 
-Two files with as many images and annotations as COCO's own, and about as many bytes, are generated: `instances`
-(860 k objects with polygons) and `keypoints` (262 k people, 156 k of them with joints). For each, a fresh process opens the data set, and
-a `DataLoader` reads the ground truth of every sample, masks included, twice. The number that counts is the
-proportional set size (PSS) of the main process and its workers together, at its highest, less that of the same
+Two files with as many images and annotations as COCO's own, and about as many bytes, are generated: `instances` (860
+k objects with polygons) and `keypoints` (262 k people, 156 k of them with joints). For each, a fresh process opens
+the data set, and a `DataLoader` reads the ground truth of every sample, masks included, twice. The number that counts
+is the proportional set size (PSS) of the main process and its workers together, at its highest, less that of the same
 processes with torch and densezoo imported and no data set open. Needs Linux (`/proc/*/smaps_rollup`).
 """
 

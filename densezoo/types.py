@@ -299,6 +299,15 @@ class Head(Protocol):
         ...
 
 
+@runtime_checkable
+class SkipsImages(Protocol):
+    """A data set with annotated files that no sample comes from, since no detector found a box there."""
+
+    def truths_without_samples(self) -> Iterable[tuple[int, ImageTruth]]:
+        """Image ids and annotations of those files."""
+        ...
+
+
 class Task(Protocol):
     """Turns maps into losses, predictions and scores. Has no parameters and no layers."""
 
@@ -346,6 +355,10 @@ class Metric(Protocol):
 
     def update(self, predictions: list[Prediction], samples: list[Sample]) -> None:
         """Add records. Predictions are in network pixels; samples carry `to_original` and `truth`."""
+        ...
+
+    def add_truth(self, image_id: int, truth: ImageTruth) -> None:
+        """Take note of a file that no sample comes from: what is on it was missed, where the score counts that."""
         ...
 
     def compute(self, weights: Mapping[int, float] | None = None) -> dict[str, float]:

@@ -10,7 +10,8 @@ import sys
 import time
 from pathlib import Path
 
-sys.path.pop(0)  # this folder: its profile.py would hide the standard library's, which torch imports
+# The repository in place of this folder, whose profile.py would hide the standard library's.
+sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from densezoo.cli.main import main as densezoo
 from densezoo.datasets.images import read_image

@@ -1,6 +1,8 @@
 """Processes that train together: started by `torchrun`, joined with `--launcher pytorch`."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -55,14 +57,10 @@ class Processes:
         dist.broadcast_object_list(box)
         return box[0]
 
-    def leave(self) -> None:
-        """Leave the process group."""
-        if self.count > 1:
-            dist.destroy_process_group()
 
-
-def join_processes(launcher: str | None, device: str | None) -> Processes:
-    """Join the processes that `torchrun` started, or stand alone.
+@contextmanager
+def join_processes(launcher: str | None, device: str | None) -> Iterator[Processes]:
+    """Join the processes that `torchrun` started, or stand alone; leave them at the end of the block.
 
     Args:
         launcher: `'pytorch'` under torchrun, None for a single process.
@@ -72,7 +70,8 @@ def join_processes(launcher: str | None, device: str | None) -> Processes:
         ConfigError: `launcher='pytorch'` outside torchrun, an unknown device, or one that is not there.
     """
     if launcher is None:
-        return Processes(0, 1, choose_device(device, 0))
+        yield Processes(0, 1, choose_device(device, 0))
+        return
     try:
         rank, count, local_rank = (int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
     except KeyError as error:
@@ -81,11 +80,16 @@ def join_processes(launcher: str | None, device: str | None) -> Processes:
             "torchrun --nproc_per_node 2 tools/train.py CONFIG --work-dir DIR --launcher pytorch"
         ) from error
     chosen = choose_device(device, local_rank)
-    if count > 1:
-        if chosen.type == "cuda":
-            torch.cuda.set_device(chosen)
-        dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
-    return Processes(rank, count, chosen)
+    if count == 1:
+        yield Processes(0, 1, chosen)
+        return
+    if chosen.type == "cuda":
+        torch.cuda.set_device(chosen)
+    dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
+    try:
+        yield Processes(rank, count, chosen)
+    finally:
+        dist.destroy_process_group()
 
 
 def choose_device(name: str | None, local_rank: int = 0) -> torch.device:

@@ -9,7 +9,8 @@ import torch
 from densezoo.engine.distributed import Processes
 from densezoo.engine.loading import to_device
 from densezoo.errors import ConfigError, DataError, near_names
-from densezoo.types import Batch, DatasetMeta, Metric, Prediction, Sample, Task
+from densezoo.functional.affine import apply_affine, transform_boxes
+from densezoo.types import Batch, DatasetMeta, ImageTruth, Metric, Prediction, Sample, Task
 
 
 class Predictor(Protocol):
@@ -56,6 +57,7 @@ def evaluate(
     amp: bool = False,
     flip_test: bool = False,
     max_bad_images: int = 0,
+    unsampled: Iterable[tuple[int, ImageTruth]] = (),
     on_batch: Callable[[int], None] | None = None,
 ) -> Evaluation:
     """Predict and score.
@@ -69,6 +71,7 @@ def evaluate(
         amp: bfloat16 autocast.
         flip_test: average with the mirror image.
         max_bad_images: images that may be skipped because they cannot be read.
+        unsampled: image ids and annotations of files that no sample comes from.
         on_batch: called with the number of samples done.
 
     Raises:
@@ -98,9 +101,12 @@ def evaluate(
             found.results[name] += other.results[name]
         found.bad_images |= other.bad_images
     if processes.first:
-        for name, metrics in found.metrics.items():
-            for metric in metrics:
-                found.scores |= {f"{name}/{key}": value for key, value in metric.compute().items()}
+        every_metric = [(name, metric) for name, metrics in found.metrics.items() for metric in metrics]
+        for image_id, truth in unsampled:
+            for _, metric in every_metric:
+                metric.add_truth(image_id, truth)
+        for name, metric in every_metric:
+            found.scores |= {f"{name}/{key}": value for key, value in metric.compute().items()}
     return found
 
 
@@ -159,13 +165,11 @@ def coco_results(prediction: Prediction, sample: Sample, meta: DatasetMeta) -> l
         }
         if "keypoints" in prediction:
             points = prediction["keypoints"][person].astype(float)
-            points[:, :2] = points[:, :2] @ affine[:, :2].T + affine[:, 2]
+            points[:, :2] = apply_affine(affine, points[:, :2])
             entry["keypoints"] = [round(float(value), 4) for value in points.ravel()]
         if "boxes" in prediction:
-            x1, y1, x2, y2 = prediction["boxes"][person].astype(float)
-            corners = [[x1, y1], [x2, y1], [x2, y2], [x1, y2]] @ affine[:, :2].T + affine[:, 2]
-            low, high = corners.min(axis=0), corners.max(axis=0)
-            entry["bbox"] = [round(float(value), 4) for value in (*low, *(high - low))]
+            x1, y1, x2, y2 = transform_boxes(affine, prediction["boxes"][person].astype(float)[None])[0].tolist()
+            entry["bbox"] = [round(value, 4) for value in (x1, y1, x2 - x1, y2 - y1)]
         if "ids" in sample and len(sample["ids"]) == 1:
             entry["annotation_id"] = int(sample["ids"][0])
         results.append(entry)

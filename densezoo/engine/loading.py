@@ -4,7 +4,7 @@ Every random draw of a sample comes from `(seed, epoch, index)`. The sampler sen
 workers hold no state that could differ from one number of workers to another, or after a resume.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, cast
 
 import cv2
@@ -15,7 +15,7 @@ from torch.utils.data import Dataset as TorchDataset
 
 from densezoo.errors import DataError
 from densezoo.transforms import Photometric, Warp
-from densezoo.types import Array, Batch, Dataset, Sample
+from densezoo.types import Array, Batch, Dataset, ImageTruth, Sample, SkipsImages
 
 Key = tuple[int, int]
 """Epoch and index of a sample."""
@@ -57,6 +57,10 @@ class WarpedDataset(TorchDataset[Sample]):
         if not self.training:
             sample["truth"] = self.dataset.truth(index)
         return sample
+
+    def truths_without_samples(self) -> Iterable[tuple[int, ImageTruth]]:
+        """Image ids and annotations of files that no sample comes from, where the data set has such."""
+        return self.dataset.truths_without_samples() if isinstance(self.dataset, SkipsImages) else ()
 
     def _blank(self, error: str) -> Sample:
         image = np.zeros((*self.warp.size, 3), np.uint8)

@@ -55,7 +55,7 @@ class Run:
     best_name: str
     higher_is_better: bool
     bad_images: set[str]
-    last_scores: dict[str, float]
+    scores: dict[str, float]
     misfits: list[str]
     best_score: float | None = None
     epoch: int = 0
@@ -149,7 +149,7 @@ class Run:
             "config": self.config.to_text(),
             "epoch": self.epoch,
             "step": self.step,
-            "scores": self.last_scores,
+            "scores": self.scores,
         }
 
     def checkpoint(self) -> Checkpoint:
@@ -171,7 +171,7 @@ class Run:
         self.optimizer.load_state_dict(saved["optimizer"])
         self.schedule.load_state_dict(saved["schedule"], saved["step"])
         self.epoch, self.step, self.best_score = saved["epoch"], saved["step"], saved["best_score"]
-        self.bad_images, self.last_scores = set(saved["bad_images"]), saved["scores"]
+        self.bad_images, self.scores = set(saved["bad_images"]), saved["scores"]
         restore_rng_state(saved["rng"])
 
     def describe(self, report: ProgressReport) -> None:

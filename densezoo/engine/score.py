@@ -46,7 +46,8 @@ def score_checkpoint(
     meta = checkpoint_meta(checkpoint)
     dataset = build_dataset(data, config.data_root)
     require_same_keypoints(meta, dataset.meta, "test_data")
-    batches, _ = build_loader(config, build_samples(config, dataset, training=False), processes)
+    samples = build_samples(config, dataset, training=False)
+    batches, _ = build_loader(config, samples, processes)
     model = build_dense_model(config, dataset.meta, processes.device)
     load_weights(model, checkpoint)
     model.eval()
@@ -68,7 +69,8 @@ def score_checkpoint(
                     amp=engine.amp,
                     flip_test=engine.flip_test,
                     max_bad_images=engine.max_bad_images,
-                    on_batch=lambda samples: report.advance(figures="" if report.due() else None),
+                    unsampled=samples.truths_without_samples(),
+                    on_batch=lambda _: report.advance(figures="" if report.due() else None),
                 )
             )
         for error in sorted(found[0].bad_images):

@@ -7,10 +7,10 @@ summed over all of them first, so that the gradient is that of one batch of all 
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
 import torch
 from rich.console import Console
@@ -20,7 +20,7 @@ from densezoo.engine.checkpoint import load_checkpoint, save_checkpoint
 from densezoo.engine.config import RunConfig
 from densezoo.engine.distributed import Processes, join_processes
 from densezoo.engine.evaluate import evaluate, note_bad_images
-from densezoo.engine.loading import to_device
+from densezoo.engine.loading import WarpedDataset, to_device
 from densezoo.engine.log import ProgressReport, RunLog
 from densezoo.engine.run import Run
 from densezoo.engine.work_dir import WorkDir
@@ -47,59 +47,31 @@ def train(
     Raises:
         DenseZooError: anything that the user can mend; nothing of an earlier run is lost.
     """
-    processes = join_processes(launcher, config.engine.device)
-    try:
-        return _train(config, WorkDir(work_dir), resume, processes)
-    finally:
-        processes.leave()
+    folder = WorkDir(work_dir)
+    with join_processes(launcher, config.engine.device) as processes:
+        resumes = _in_first(processes, lambda: folder.check(config, resume))
+        run = Run.build(config, processes)
+        _in_first(processes, lambda: folder.begin(config))
+        if resumes:
+            run.restore(load_checkpoint(folder.last))
+        log = RunLog(folder.metrics, folder.tensorboard, run.epoch + 1) if processes.first else None
+        with ProgressReport(Console(), processes.first) as report:
+            run.describe(report)
+            if run.epoch >= config.epochs:
+                report.say(f"{folder.root} has finished its {config.epochs} epochs; nothing to resume")
+            while run.epoch < config.epochs:
+                train_epoch(run, report, log)
+                score = validate(run, report, log)
+                run.schedule.end_epoch(score)
+                if processes.first:
+                    keep(run, folder, score, report)
+        if log is not None:
+            log.close()
+        return run.scores
 
 
-def _train(config: RunConfig, folder: WorkDir, resume: bool, processes: Processes) -> dict[str, float]:
-    resumes = _in_first(processes, lambda: folder.check(config, resume))
-    run = Run.build(config, processes)
-    _in_first(processes, lambda: folder.begin(config))
-    if resumes:
-        run.restore(load_checkpoint(folder.last))
-    log = RunLog(folder.metrics, folder.tensorboard, run.epoch + 1) if processes.first else None
-    console = Console(stderr=False)
-    scores: dict[str, float] = run.last_scores
-    with ProgressReport(console, processes.first) as report:
-        run.describe(report)
-        if run.epoch >= config.epochs:
-            report.say(f"{folder.root} has finished its {config.epochs} epochs; nothing to resume")
-        while run.epoch < config.epochs:
-            values = train_epoch(run, report)
-            run.epoch += 1
-            if log is not None:
-                log.write("train", run.epoch, run.step, values)
-            score = None
-            if run.val_batches is not None and (
-                run.epoch % config.engine.eval_every == 0 or run.epoch == config.epochs
-            ):
-                scores = validate(run, report)
-                score = processes.share(scores.get(run.best_name))
-                if log is not None:
-                    log.write("eval", run.epoch, run.step, {"scores": scores})
-            run.schedule.end_epoch(score)
-            if processes.first:
-                run.last_scores = scores
-                improved = run.note_score(score)
-                save_checkpoint(folder.last, run.checkpoint())
-                if improved or run.val_batches is None:
-                    save_checkpoint(folder.best, run.model_checkpoint())
-                report.say(_epoch_line(run, values, score, improved))
-                draw_curves(folder.metrics, folder.curves)
-    if log is not None:
-        log.close()
-    return scores
-
-
-def train_epoch(run: Run, report: ProgressReport) -> dict[str, Any]:
-    """One pass over the training set.
-
-    Returns:
-        Mean loss, its parts, the last learning rate, images per second and the share of time spent waiting for data.
-    """
+def train_epoch(run: Run, report: ProgressReport, log: RunLog | None) -> None:
+    """Pass over the training set once and log the mean loss, its parts, the rate, the speed and the wait for data."""
     config, processes = run.config, run.processes
     run.train_sampler.epoch = run.epoch
     run.step_module.train()
@@ -121,7 +93,9 @@ def train_epoch(run: Run, report: ProgressReport) -> dict[str, Any]:
         images += processes.count * sum(len(batch["images"]) for batch in group)
         figures = None
         if report.due():
-            mean, seconds = torch.stack(list(parts.values())).sum().item() / done, time.perf_counter() - started
+            # this process's share of the loss, times their number, stands for the whole
+            mean = torch.stack(list(parts.values())).sum().item() * processes.count / done
+            seconds = time.perf_counter() - started
             _require_finite(mean, run)
             figures = f"loss {mean:.5f}  {images / seconds:.0f} images/s  data wait {waited / seconds:.0%}"
         report.advance(figures=figures)
@@ -129,7 +103,8 @@ def train_epoch(run: Run, report: ProgressReport) -> dict[str, Any]:
     names = list(parts)
     means = processes.sum(torch.stack([parts[name] for name in names]).double() / steps).tolist()
     _require_finite(sum(means), run)
-    return {
+    run.epoch += 1
+    values = {
         "loss": sum(means),
         "losses": dict(zip(names, means, strict=True)),
         "lr": run.optimizer.param_groups[0]["lr"],
@@ -137,12 +112,23 @@ def train_epoch(run: Run, report: ProgressReport) -> dict[str, Any]:
         "data_wait": waited / seconds,
         "seconds": seconds,
     }
+    report.say(
+        f"epoch {run.epoch}/{config.epochs}  loss {values['loss']:.5f}  lr {values['lr']:.2e}  "
+        f"{values['images_per_second']:.0f} images/s  data wait {values['data_wait']:.0%}  {seconds:.0f} s"
+    )
+    if log is not None:
+        log.write("train", run.epoch, run.step, values)
 
 
-def validate(run: Run, report: ProgressReport) -> dict[str, float]:
-    """Score the evaluated weights on the validation set; empty in processes other than the first."""
+def validate(run: Run, report: ProgressReport, log: RunLog | None) -> float | None:
+    """Score the evaluated weights if the epoch is one for that; log the scores and keep them in `run.scores`.
+
+    Returns:
+        The score that ranks checkpoints, in every process; None without an evaluation.
+    """
     config, model = run.config, run.evaluated_model
-    assert run.val_batches is not None
+    if run.val_batches is None or (run.epoch % config.engine.eval_every and run.epoch < config.epochs):
+        return None
     model.eval()
     report.start("evaluating", len(run.val_batches))
     found = evaluate(
@@ -154,12 +140,28 @@ def validate(run: Run, report: ProgressReport) -> dict[str, float]:
         amp=config.engine.amp,
         flip_test=config.engine.flip_test,
         max_bad_images=config.engine.max_bad_images,
-        on_batch=lambda samples: report.advance(figures="" if report.due() else None),
+        unsampled=cast(WarpedDataset, run.val_batches.dataset).truths_without_samples(),
+        on_batch=lambda _: report.advance(figures="" if report.due() else None),
     )
     for error in sorted(found.bad_images - run.bad_images):
         report.say(f"skipped: {error}")
     run.bad_images |= found.bad_images
-    return found.scores
+    run.scores = found.scores
+    if log is not None:
+        log.write("eval", run.epoch, run.step, {"scores": found.scores})
+    return run.processes.share(found.scores.get(run.best_name))
+
+
+def keep(run: Run, folder: WorkDir, score: float | None, report: ProgressReport) -> None:
+    """Write the checkpoints, and the curves where there is something new to see."""
+    improved = run.note_score(score)
+    save_checkpoint(folder.last, run.checkpoint())
+    if improved or run.val_batches is None:
+        save_checkpoint(folder.best, run.model_checkpoint())
+    if score is not None:
+        report.say(f"  {run.best_name} {score:.4f}" + (", the best so far" if improved else ""))
+    if score is not None or run.epoch == run.config.epochs:
+        draw_curves(folder.metrics, folder.curves)
 
 
 def _in_first(processes: Processes, act: Callable[[], Value]) -> Value:
@@ -183,13 +185,3 @@ def _require_finite(loss: float, run: Run) -> None:
             f"the loss is {loss} in epoch {run.epoch + 1}; lower optimizer.lr or set engine.clip. "
             "The checkpoints of earlier epochs are untouched"
         )
-
-
-def _epoch_line(run: Run, values: Mapping[str, Any], score: float | None, improved: bool) -> str:
-    line = (
-        f"epoch {run.epoch}/{run.config.epochs}  loss {values['loss']:.5f}  lr {values['lr']:.2e}  "
-        f"{values['images_per_second']:.0f} images/s  data wait {values['data_wait']:.0%}  {values['seconds']:.0f} s"
-    )
-    if score is not None:
-        line += f"  {run.best_name} {score:.4f}" + (" (best)" if improved else "")
-    return line

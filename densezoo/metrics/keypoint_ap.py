@@ -19,7 +19,7 @@ from densezoo.functional.oks import oks, published_sigmas
 from densezoo.metrics.joint_errors import instance_weights, keypoints_in_file, truth_of
 from densezoo.metrics.oks_matches import ImageRecord, Matches, keypoint_labels, match_images
 from densezoo.registry import METRICS
-from densezoo.types import Array, DatasetMeta, Metric, Prediction, Sample
+from densezoo.types import Array, DatasetMeta, ImageTruth, Metric, Prediction, Sample
 
 # COCO's thresholds are 0.50, 0.55, …, 0.95.
 _THRESHOLDS = {"": slice(None), "50": slice(0, 1), "75": slice(5, 6)}
@@ -91,6 +91,11 @@ class KeypointAP:
             record.keypoints.append(keypoints[..., :2])
             record.scores.append(np.asarray(prediction["scores"], np.float64) * sample.get("score", 1.0))
             record.labels.append(prediction.get("labels"))
+
+    def add_truth(self, image_id: int, truth: ImageTruth) -> None:
+        """Count the people of a file that no sample comes from as missed."""
+        self._matches = None
+        self._records.setdefault(image_id, ImageRecord(truth))
 
     def compute(self, weights: Mapping[int, float] | None = None) -> dict[str, float]:
         """Return the ten scores over all images, or over images repeated `weights` times; NaN where nothing counts."""

@@ -12,7 +12,7 @@ from densezoo.errors import ConfigError
 from densezoo.metrics.joint_errors import JointErrors, instance_weights
 from densezoo.metrics.normalizers import Normalizer
 from densezoo.registry import METRICS
-from densezoo.types import Array, DatasetMeta, Metric, Prediction, Sample
+from densezoo.types import Array, DatasetMeta, ImageTruth, Metric, Prediction, Sample
 
 
 @METRICS.register()
@@ -57,6 +57,9 @@ class NME:
         """
         for prediction, sample in zip(predictions, samples, strict=True):
             self.errors.add(prediction, sample)
+
+    def add_truth(self, image_id: int, truth: ImageTruth) -> None:
+        """Count nothing: only annotations that a sample shows are scored."""
 
     def compute(self, weights: Mapping[int, float] | None = None) -> dict[str, float]:
         """Return the scores over all images, or over images repeated `weights` times; NaN where nothing counts."""

@@ -9,6 +9,7 @@ import pytest
 
 from densezoo.datasets import array_cache
 from densezoo.datasets.array_cache import open_columns
+from densezoo.datasets.coco_parser import program
 from densezoo.errors import DataError
 
 
@@ -90,6 +91,12 @@ def test_a_cache_that_cannot_be_written_says_so(detections, tmp_path, monkeypatc
     monkeypatch.setenv("DENSEZOO_CACHE", str(tmp_path / "file" / "cache"))
     with pytest.raises(DataError, match=r"cache folder .* cannot be written .*DENSEZOO_CACHE"):
         score_of(detections(0.5))
+
+
+def test_a_full_disk_is_a_fault_not_a_crash(detections, tmp_path, capsys):
+    code = program.main("detections", str(detections(0.5)), str(tmp_path / "nowhere"))
+    assert code == program.FAULT_EXIT_CODE
+    assert "nowhere cannot be written" in json.loads(capsys.readouterr().out)["fault"]
 
 
 def test_a_missing_file_and_a_folder(tmp_path):

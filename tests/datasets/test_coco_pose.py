@@ -161,7 +161,7 @@ def test_arguments_that_do_not_fit_the_file(birds):
     with pytest.raises(ConfigError, match=r"num_keypoints is 17, but category 'bird' of .*file\.json has 3"):
         CocoPose(**birds, num_keypoints=17)
     assert CocoPose(**birds, num_keypoints=3, sigmas=[0.1] * 3).meta.sigmas == (0.1,) * 3
-    with pytest.raises(DataError, match="there is no folder .*nowhere"):
+    with pytest.raises(DataError, match=r"there is no folder .*nowhere"):
         CocoPose(**birds | {"images": "nowhere"})
     with pytest.raises(DataError, match=r"gone\.json: No such file"):
         CocoPose(**birds | {"annotations": "gone.json"})
@@ -170,7 +170,7 @@ def test_arguments_that_do_not_fit_the_file(birds):
 
 
 def test_nothing_left_is_an_error(birds, write_coco):
-    with pytest.raises(DataError, match="no sample is left on 3 images.*min_keypoints=4"):
+    with pytest.raises(DataError, match=r"no sample is left on 3 images.*min_keypoints=4"):
         CocoPose(**birds, min_keypoints=4)
     with pytest.raises(DataError, match="'images' is empty"):
         CocoPose(**write_coco([], [], [BIRD], "empty.json"))

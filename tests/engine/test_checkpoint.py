@@ -26,7 +26,7 @@ def test_a_failed_write_leaves_the_old_checkpoint(tmp_path, monkeypatch):
         raise OSError("No space left on device")
 
     monkeypatch.setattr(checkpoint.torch, "save", fill_disk)
-    with pytest.raises(CheckpointError, match="No space left.*previous checkpoint is untouched"):
+    with pytest.raises(CheckpointError, match=r"No space left.*previous checkpoint is untouched"):
         save_checkpoint(path, {"epoch": 2})
     assert load_checkpoint(path)["epoch"] == 1
     assert [file.name for file in path.parent.iterdir()] == ["last.pt"]
@@ -37,12 +37,12 @@ def test_broken_and_foreign_files_are_refused_by_name(tmp_path):
         load_checkpoint(tmp_path / "none.pt")
     broken = tmp_path / "broken.pt"
     broken.write_bytes(b"not a checkpoint")
-    with pytest.raises(CheckpointError, match="broken.pt does not load"):
+    with pytest.raises(CheckpointError, match=r"broken\.pt does not load"):
         load_checkpoint(broken)
     truncated = tmp_path / "cut.pt"
     save_checkpoint(truncated, {"model": {"w": torch.ones(1000)}})
     truncated.write_bytes(truncated.read_bytes()[:2000])
-    with pytest.raises(CheckpointError, match="cut.pt does not load"):
+    with pytest.raises(CheckpointError, match=r"cut\.pt does not load"):
         load_checkpoint(truncated)
 
 

@@ -59,7 +59,7 @@ def test_only_python_configs_are_read(tmp_path, name):
 
 
 def test_a_missing_config_is_named():
-    with pytest.raises(ConfigError, match="no config file nowhere.py"):
+    with pytest.raises(ConfigError, match=r"no config file nowhere\.py"):
         load_config(Path("nowhere.py"))
 
 

@@ -1,3 +1,5 @@
+from itertools import chain
+
 import numpy as np
 import pytest
 import torch
@@ -43,7 +45,7 @@ def test_a_global_batch_does_not_depend_on_the_number_of_processes(count):
     whole = EpochBatches(27, 8, seed=5, training=True)
     for sampler in (*parts, whole):
         sampler.epoch = 2
-    joined = [sum(batches, []) for batches in zip(*parts, strict=True)]
+    joined = [list(chain.from_iterable(batches)) for batches in zip(*parts, strict=True)]
     assert joined == list(whole)
     assert len(whole) == 3
     assert len({key for batch in whole for key in batch}) == 24

@@ -45,5 +45,5 @@ def test_files_of_a_run_without_its_config_are_not_touched(config, tmp_path):
 
 def test_a_folder_that_cannot_be_made_is_named(config, tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(ConfigError, match="--work-dir .*file.* cannot be written"):
+    with pytest.raises(ConfigError, match=r"--work-dir .*file.* cannot be written"):
         WorkDir(tmp_path / "file" / "run").begin(config)

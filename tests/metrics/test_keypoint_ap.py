@@ -340,3 +340,15 @@ def test_predictions_that_cannot_be_scored_are_named(make_truth: Callable, make_
         metric.update([Prediction(keypoints=np.full((1, 17, 3), np.nan), scores=np.ones(1))], [sample])
     with pytest.raises(DataError, match=r"1\.jpg.*no keypoints"):
         metric.update([Prediction(scores=np.ones(1))], [sample])
+
+
+def test_people_of_a_file_without_samples_count_as_missed(make_truth, make_sample, make_prediction):
+    points = np.random.default_rng(0).uniform(0, 200, (1, 17, 2))
+    truth = make_truth(np.concatenate([points, np.full((1, 17, 1), 2)], axis=-1))
+    metric = filled([(make_prediction(points), make_sample(truth, image_id=1))])
+    assert metric.compute()["AR"] == 1.0
+    metric.add_truth(2, truth)
+    assert metric.compute()["AR"] == 0.5
+    assert metric.compute()["AP"] == pytest.approx(51 / 101)  # precision 1 at the recalls up to 0.5, of 101
+    metric.add_truth(1, truth)  # known already
+    assert metric.compute()["AR"] == 0.5

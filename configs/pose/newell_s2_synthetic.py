@@ -1,0 +1,27 @@
+"""Two small stacked hourglasses on the embedded data set of drawn people; what `make demo` runs.
+
+densezoo train configs/pose/newell_s2_synthetic.py --work-dir runs/synthetic
+"""
+
+encoder = dict(type="NewellStem", channels=64)
+neck = dict(type="StackedHourglass", num_stages=2, depth=4, feedback=["pose.heatmap"])
+tasks = dict(
+    pose=dict(
+        type="Pose",
+        num_keypoints=17,
+        target="unbiased",
+        loss="cross_entropy",
+        refine="dark",
+        metrics=[dict(type="PCK", normalizer="torso", threshold=0.2), dict(type="KeypointAP")],
+    )
+)
+warp = dict(size=(96, 96), padding=1.25, scale=(0.75, 1.25), rotation=30, flip=0.5)
+photometric = dict(gain=0.4)
+train_data = dict(type="Synthetic", split="train", num_images=2000)
+val_data = dict(type="Synthetic", split="val", num_images=200)
+test_data = dict(type="Synthetic", split="test", num_images=400)
+optimizer = dict(type="adamw", lr=3e-3, weight_decay=1e-2)
+schedule = dict(type="one_cycle")
+epochs = 10
+batch_size = 32
+engine = dict(amp=True, workers=1, eval_every=10)
