@@ -17,10 +17,11 @@ tasks = dict(
 )
 warp = dict(size=(96, 96), padding=1.25, scale=(0.75, 1.25), rotation=30, flip=0.5)
 photometric = dict(gain=0.4)
-train_data = dict(type="Synthetic", split="train", num_images=2000)
-val_data = dict(type="Synthetic", split="val", num_images=200)
-test_data = dict(type="Synthetic", split="test", num_images=400)
-optimizer = dict(type="adamw", lr=3e-3, weight_decay=1e-2)
+_set = dict(type="Synthetic", difficulty=0.25, max_people=2)
+train_data = dict(**_set, split="train", num_images=2000)
+val_data = dict(**_set, split="val", num_images=200)
+test_data = dict(**_set, split="test", num_images=400)
+optimizer = dict(type="adamw", lr=4e-3, weight_decay=1e-2)
 schedule = dict(type="one_cycle")
 epochs = 10
 batch_size = 32

@@ -48,7 +48,7 @@ def run(options: argparse.Namespace) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     written: list[dict[str, object]] = []
     taken: dict[str, int] = {}
-    answers = predict_regions(model, config, meta, regions, device)
+    answers = predict_regions(model, config, meta, regions, device, keep_maps=options.heatmaps)
     for path, group in groupby(answers, key=lambda answer: answer.region.path):
         own = list(group)
         taken[path.stem] = taken.get(path.stem, 0) + 1

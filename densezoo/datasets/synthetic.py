@@ -41,6 +41,7 @@ class Synthetic:
         num_images: int = 2000,
         size: int | Sequence[int] = 128,
         max_people: int = 3,
+        difficulty: float = 1.0,
         seed: int = 0,
         subset: Mapping[str, Any] | None = None,
         masks: bool = False,
@@ -55,6 +56,8 @@ class Synthetic:
             num_images: at least 1; a larger set begins with a smaller one.
             size: of every image, (height, width) or one number for both.
             max_people: most figures in one scene.
+            difficulty: 0 to 1, see `densezoo.datasets.synthetic_scene.draw_scene`; 1 is meant for comparisons, less
+                for runs of minutes.
             seed: another seed gives other images.
             subset: part of the images, see `densezoo.datasets.subset.in_subset`.
             masks: whether samples and ground truth have instance masks.
@@ -69,7 +72,7 @@ class Synthetic:
         if semantic and view == "pose":
             raise ConfigError("Synthetic: view='pose' has no semantic maps; use view='scenes' or semantic=False")
         height, width = (size, size) if isinstance(size, int) else _pair(size)
-        spec = SyntheticSpec(num_images, (height, width), max_people, seed, split)
+        spec = SyntheticSpec(num_images, (height, width), max_people, seed, split, difficulty)
         self.folder = Path(data_root) / "synthetic" / spec.name
         _make(self.folder, spec)
         annotations, images = f"annotations/{split}.json", "images"

@@ -64,11 +64,11 @@ class Figure:
     owners: list[frozenset[str]]
 
 
-def sample_figure(rng: np.random.Generator) -> Figure:
-    """Draw a pose, a build and clothes, and cut them into parts."""
-    body = sample_skeleton(rng)
-    wardrobe = _sample_clothes(rng)
-    shading = rng.uniform(0.5, 0.85) if rng.random() < 0.8 else 1.0
+def sample_figure(rng: np.random.Generator, difficulty: float = 1.0) -> Figure:
+    """Draw a pose, a build and clothes, and cut them into parts; see `sample_skeleton` for `difficulty`."""
+    body = sample_skeleton(rng, difficulty)
+    wardrobe = _sample_clothes(rng, difficulty)
+    shading = 1.0 if rng.random() < 0.2 * difficulty else rng.uniform(0.5, 0.85)
     build = rng.uniform(0.85, 1.25)
     layers = _limbs(body, wardrobe, build) + _trunk(body, wardrobe, build)
     layers += _head(rng, body, wardrobe)
@@ -99,12 +99,15 @@ def _project(points: Array) -> tuple[Array, Array]:
     return points[..., :2] * scale[..., None], scale
 
 
-def _sample_clothes(rng: np.random.Generator) -> dict[str, Cloth]:
-    """Garment name to cloth. Sleeves and trouser legs may be short; then skin covers the limb."""
+def _sample_clothes(rng: np.random.Generator, difficulty: float) -> dict[str, Cloth]:
+    """Garment name to cloth. Sleeves and trouser legs may be short; then skin covers the limb.
+
+    Patterns, and trousers in the shirt's colour, become rarer with less `difficulty`.
+    """
     base = near_colour(rng, SKIN[rng.integers(len(SKIN))], 6)
     skin = (base, base, 0)
-    shirt, trousers = _cloth(rng), _cloth(rng)
-    if rng.random() < 0.15:
+    shirt, trousers = _cloth(rng, 0.5 * difficulty), _cloth(rng, 0.5 * difficulty)
+    if rng.random() < 0.15 * difficulty:
         trousers = shirt
     plain = near_colour(rng, random_colour(rng) * 0.6, 5)
     hair = near_colour(rng, HAIR[rng.integers(len(HAIR))], 8)
@@ -121,9 +124,9 @@ def _sample_clothes(rng: np.random.Generator) -> dict[str, Cloth]:
     }
 
 
-def _cloth(rng: np.random.Generator) -> Cloth:
+def _cloth(rng: np.random.Generator, patterned: float) -> Cloth:
     colour = random_colour(rng)
-    second = random_colour(rng) if rng.random() < 0.5 else near_colour(rng, colour, 12)
+    second = random_colour(rng) if rng.random() < patterned else near_colour(rng, colour, 12)
     return colour, second, int(rng.integers(3))
 
 

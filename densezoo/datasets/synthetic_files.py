@@ -5,8 +5,8 @@
     folder/semantic/000000.png      0 background, else the category id
     folder/annotations/train.json   COCO instances and keypoints; `images[].semantic` names the map
 
-Image i depends only on the generator's version, the seed, the split, the size, `max_people` and i: a larger set begins
-with a smaller one.
+Image i depends only on the generator's version, the seed, the split, the size, `max_people`, `difficulty` and i: a
+larger set begins with a smaller one.
 """
 
 import json
@@ -44,6 +44,7 @@ class SyntheticSpec:
         max_people: most figures in one scene, 1 to 20.
         seed: not negative.
         split: `'train'`, `'val'` or `'test'`; the three never share an image.
+        difficulty: 0 to 1, see `densezoo.datasets.synthetic_scene.draw_scene`.
     """
 
     num_images: int
@@ -51,6 +52,7 @@ class SyntheticSpec:
     max_people: int = 3
     seed: int = 0
     split: str = "train"
+    difficulty: float = 1.0
 
     def __post_init__(self) -> None:
         """Check the values.
@@ -68,12 +70,15 @@ class SyntheticSpec:
             raise ConfigError(f"seed must not be negative, not {self.seed}")
         if self.split not in SPLITS:
             raise ConfigError(f"split must be one of {', '.join(SPLITS)}, not {self.split!r}")
+        if not 0 <= self.difficulty <= 1:
+            raise ConfigError(f"difficulty must be 0 to 1, not {self.difficulty}")
 
     @property
     def name(self) -> str:
         """A folder name that no other set has."""
         height, width = self.size
-        return f"{self.split}_{self.num_images}x{height}x{width}_people{self.max_people}_seed{self.seed}_v{VERSION}"
+        drawn = f"people{self.max_people}_difficulty{self.difficulty:.6g}_seed{self.seed}_v{VERSION}"
+        return f"{self.split}_{self.num_images}x{height}x{width}_{drawn}"
 
     def random_generator(self, index: int) -> np.random.Generator:
         """Return the generator that draws image `index`."""
@@ -149,7 +154,7 @@ def _write(folder: Path, spec: SyntheticSpec) -> None:
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     for index in range(spec.num_images):
-        scene = draw_scene(spec.random_generator(index), spec.size, spec.max_people)
+        scene = draw_scene(spec.random_generator(index), spec.size, spec.max_people, spec.difficulty)
         picture, semantic = f"{index:06d}.jpg", f"semantic/{index:06d}.png"
         _encode(folder / "images" / picture, scene.image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
         _encode(folder / semantic, scene.semantic, [cv2.IMWRITE_PNG_COMPRESSION, 1])

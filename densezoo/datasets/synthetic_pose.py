@@ -82,9 +82,14 @@ def choose(rng: np.random.Generator, rates: Rates) -> str:
     return rates[-1][0]
 
 
-def sample_skeleton(rng: np.random.Generator) -> Skeleton:
-    """Draw a body's proportions, pose and orientation."""
-    hips = _orientation(rng)
+def sample_skeleton(rng: np.random.Generator, difficulty: float = 1.0) -> Skeleton:
+    """Draw a body's proportions, pose and orientation.
+
+    Args:
+        rng: the generator.
+        difficulty: 0 to 1; at 0 every body stands upright and faces the camera more or less, in any pose of its limbs.
+    """
+    hips = _orientation(rng, difficulty)
     legs = choose(rng, _LEG_RATES)
     lean = rng.uniform(5, 40) if legs == "crouch" else rng.normal(4, 9)
     chest = hips @ rotation("y", rng.normal(0, 10)) @ rotation("z", rng.normal(0, 7)) @ rotation("x", -lean)
@@ -102,11 +107,13 @@ def sample_skeleton(rng: np.random.Generator) -> Skeleton:
     return Skeleton(joints, chest, hips, skull, (half_width, half_height))
 
 
-def _orientation(rng: np.random.Generator) -> Array:
+def _orientation(rng: np.random.Generator, difficulty: float) -> Array:
     """Draw the pelvis' axes: facing, camera height and tilt; rarely lying or upside down."""
-    yaw = choose(rng, (("front", 0.6), ("back", 0.2), ("any", 0.2)))
-    facing = {"front": rng.normal(0, 32), "back": rng.normal(180, 28), "any": rng.uniform(-180, 180)}[yaw]
-    roll = rng.normal(0, 10) if rng.random() < 0.93 else rng.uniform(-180, 180)
+    turned = 0.2 * difficulty
+    yaw = choose(rng, (("back", turned), ("any", turned), ("front", 1 - 2 * turned)))
+    spread = 16 + 16 * difficulty
+    facing = {"front": rng.normal(0, spread), "back": rng.normal(180, spread), "any": rng.uniform(-180, 180)}[yaw]
+    roll = rng.uniform(-180, 180) if rng.random() < 0.07 * difficulty else rng.normal(0, 2 + 8 * difficulty)
     return rotation("z", roll) @ rotation("x", rng.normal(-5, 9)) @ rotation("y", facing)
 
 

@@ -18,7 +18,8 @@ CLASSES = ("person", *SHAPES)
 """Category i + 1 of the files and value i + 1 of the semantic map; 0 is background and every pixel has a label."""
 
 _OVERSAMPLING = 2
-_LEAST_VISIBLE = 0.35  # of a figure's drawn pixels; one that others hide more than this is taken out
+# Of a figure's drawn pixels, at difficulty 1 and 0; one that shows less is taken out.
+_LEAST_VISIBLE = (0.35, 0.8)
 _LEAST_SHAPE = 0.15
 _SUBPIXEL_BITS = 4
 # Standing height over the image's shorter side, by number of figures in the scene.
@@ -65,21 +66,24 @@ class Scene:
     instances: list[Instance]
 
 
-def draw_scene(rng: np.random.Generator, size: tuple[int, int], max_people: int) -> Scene:
+def draw_scene(rng: np.random.Generator, size: tuple[int, int], max_people: int, difficulty: float = 1.0) -> Scene:
     """Draw one scene of 1 to `max_people` figures and some shapes.
 
     Args:
         rng: everything is drawn from it.
         size: (height, width) in pixels.
         max_people: at least 1.
+        difficulty: 0 to 1. Less of it means fewer objects in front, people who face the camera upright and inside the
+            picture, fainter patterns and less noise; limbs move as freely.
     """
-    things = _place_things(rng, size, max_people)
+    things = _place_things(rng, size, max_people, difficulty)
+    least_visible = difficulty * _LEAST_VISIBLE[0] + (1 - difficulty) * _LEAST_VISIBLE[1]
     while True:
         labels, starts, drawn = _paint(things, size)
         counts = np.bincount(labels.ravel(), minlength=1 + sum(len(thing.parts) for thing in things))
         visible = np.add.reduceat(counts, starts)
         hidden = [
-            shown < (_LEAST_VISIBLE if thing.category == 1 else _LEAST_SHAPE) * max(area, 1) or shown < 12
+            shown < (least_visible if thing.category == 1 else _LEAST_SHAPE) * max(area, 1) or shown < 12
             for thing, shown, area in zip(things, visible, drawn, strict=True)
         ]
         if not any(hidden):
@@ -87,11 +91,11 @@ def draw_scene(rng: np.random.Generator, size: tuple[int, int], max_people: int)
         # The most hidden one goes first; the others may show again without the rest.
         worst = int(np.argmin(visible / np.maximum(drawn, 1) + 9 * ~np.array(hidden)))
         del things[worst]
-    image = photograph(rng, _colour(rng, things, labels, size))
+    image = photograph(rng, _colour(rng, things, labels, size, difficulty), difficulty)
     return _annotate(things, labels, starts, image)
 
 
-def _place_things(rng: np.random.Generator, size: tuple[int, int], max_people: int) -> list[Thing]:
+def _place_things(rng: np.random.Generator, size: tuple[int, int], max_people: int, difficulty: float) -> list[Thing]:
     """Figures and shapes from the farthest to the nearest."""
     side = min(size)
     num_people = int(rng.integers(1, max_people + 1))
@@ -100,31 +104,36 @@ def _place_things(rng: np.random.Generator, size: tuple[int, int], max_people: i
     ordered: list[tuple[float, Thing]] = []
     boxes: list[Array] = []
     for _ in range(num_people):
-        figure = sample_figure(rng)
+        figure = sample_figure(rng, difficulty)
         height = rng.uniform(low, high) * crowding * side
-        person, box = _place_figure(rng, figure, height, size, boxes)
+        cut = rng.random() < 0.25 * difficulty
+        person, box = _place_figure(rng, figure, height, size, boxes, cut)
         boxes.append(box)
         # Larger means nearer, mostly.
         ordered.append((height / side + rng.normal(0, 0.1), person))
     for _ in range(rng.integers(0, 4)):
         ordered.append((rng.uniform(-0.6, 0.3), _place_shape(rng, size, rng.uniform(0.05, 0.28) * side)))
-    for _ in range(rng.integers(0, 3)):
+    for _ in range(round(rng.integers(0, 3) * difficulty)):
         ordered.append((2.0, _place_shape(rng, size, rng.uniform(0.04, 0.16) * side)))
     ordered.sort(key=lambda item: item[0])
     return [thing for _, thing in ordered]
 
 
 def _place_figure(
-    rng: np.random.Generator, figure: Figure, height: float, size: tuple[int, int], others: list[Array]
+    rng: np.random.Generator, figure: Figure, height: float, size: tuple[int, int], others: list[Array], cut: bool
 ) -> tuple[Thing, Array]:
-    """Scale `figure` to a standing `height` in pixels and put it where it covers `others` (xyxy boxes) least."""
+    """Scale `figure` to a standing `height` in pixels and put it where it covers `others` (xyxy boxes) least.
+
+    Returns:
+        The person and its xyxy box; with `cut`, it may reach beyond the image.
+    """
     corners = np.concatenate([part.outline for part in figure.parts])
     low, high = corners.min(axis=0), corners.max(axis=0)
     # A folded body may come nearer, so that it is not much smaller than a standing one.
     scale = height / max(0.7, min(1.0, float((high - low).max())))
     extent = (high - low) * scale
     room = np.array([size[1], size[0]]) - extent
-    beyond = 0.22 * extent if rng.random() < 0.25 else np.zeros(2)
+    beyond = 0.22 * extent if cut else np.zeros(2)
     least, offset, chosen = np.inf, np.zeros(2), np.zeros(4)
     for _ in range(8):
         # Where the body is larger than the image, the range is inverted: its middle stays in view.
@@ -177,7 +186,9 @@ def _paint(things: list[Thing], size: tuple[int, int]) -> tuple[Array, Array, Ar
     return labels, np.array(starts, np.int64), np.array(drawn, np.int64)
 
 
-def _colour(rng: np.random.Generator, things: list[Thing], labels: Array, size: tuple[int, int]) -> Array:
+def _colour(
+    rng: np.random.Generator, things: list[Thing], labels: Array, size: tuple[int, int], difficulty: float
+) -> Array:
     """Colours (H, W, 3) float32 of painted parts over a background, edges anti-aliased."""
     parts = [part for thing in things for part in thing.parts]
     none = np.zeros((1, 3), np.float32)
@@ -193,7 +204,7 @@ def _colour(rng: np.random.Generator, things: list[Thing], labels: Array, size: 
     reduced = (size[1], size[0])
     cover = cv2.resize((labels > 0).astype(np.float32), reduced, interpolation=cv2.INTER_AREA)
     front = cv2.resize(painted, reduced, interpolation=cv2.INTER_AREA)
-    result: Array = front + (1 - cover[..., None]) * background(rng, size)
+    result: Array = front + (1 - cover[..., None]) * background(rng, size, difficulty)
     return result
 
 

@@ -78,19 +78,23 @@ def cloud(rng: np.random.Generator, size: tuple[int, int], cells: int) -> Array:
     return np.clip(smooth, 0, 1)
 
 
-def background(rng: np.random.Generator, size: tuple[int, int]) -> Array:
+def background(rng: np.random.Generator, size: tuple[int, int], difficulty: float) -> Array:
     """A scene without objects, (H, W, 3) float32 in 0 to 255: colour fields, patterns, blobs and strokes.
 
-    The strokes look like limbs, so that a detector of thick lines alone is not enough.
+    The strokes look like limbs, so that a detector of thick lines alone is not enough. With `difficulty` 0 there are
+    none, and patterns are faint.
     """
     height, width = size
     corners = np.stack([random_colour(rng) for _ in range(4)]).reshape(2, 2, 3)
     image = cv2.resize(corners, (width, height), interpolation=cv2.INTER_LINEAR)
     for _ in range(rng.integers(0, 3)):
-        pattern = texture(rng, size, 0.04, 0.5)[..., None] * np.float32(rng.uniform(0.2, 0.8))
+        pattern = texture(rng, size, 0.04, 0.5)[..., None] * np.float32(
+            rng.uniform(0.2, 0.8) * (0.3 + 0.7 * difficulty)
+        )
         image = image + pattern * (random_colour(rng) - image)
     if rng.random() < 0.5:
-        image = image + np.float32(rng.uniform(20, 80)) * (cloud(rng, size, int(rng.integers(8, 40))) - 0.5)[..., None]
+        height_of_bumps = np.float32(rng.uniform(20, 80) * (0.3 + 0.7 * difficulty))
+        image = image + height_of_bumps * (cloud(rng, size, int(rng.integers(8, 40))) - 0.5)[..., None]
     side = min(size)
     if rng.random() < 0.4:  # always soft: a sharp disc would be an unlabelled ellipse
         soft: Array = np.zeros(size, np.float32)
@@ -99,7 +103,7 @@ def background(rng: np.random.Generator, size: tuple[int, int]) -> Array:
             cv2.circle(soft, centre, radius, rng.uniform(0.3, 1), -1, cv2.LINE_8, 4)
         soft = cv2.GaussianBlur(soft, (0, 0), rng.uniform(0.015, 0.05) * side)
         image = image + soft[..., None] * (random_colour(rng) - image)
-    for _ in range(rng.integers(0, 7)):
+    for _ in range(int(rng.integers(0, 7) * difficulty)):
         start = rng.uniform(0, 1, 2) * (width, height)
         end = start + rng.normal(0, 0.2, 2) * side
         thickness = max(1, round(rng.uniform(0.01, 0.06) * side))
@@ -114,12 +118,13 @@ def _fixed(point: Array) -> tuple[int, int]:
     return round((float(point[0]) - 0.5) * 16), round((float(point[1]) - 0.5) * 16)
 
 
-def photograph(rng: np.random.Generator, image: Array) -> Array:
+def photograph(rng: np.random.Generator, image: Array, difficulty: float) -> Array:
     """Light, lens and sensor: what a camera makes of a drawn scene.
 
     Args:
         rng: the generator.
         image: (H, W, 3) float32 in 0 to 255.
+        difficulty: 0 to 1; scales how often and how much the picture is spoilt.
 
     Returns:
         (H, W, 3) uint8: lit from one side, gain and tint changed, now and then blurred, with noise.
@@ -130,7 +135,7 @@ def photograph(rng: np.random.Generator, image: Array) -> Array:
     light = 1 + slope[0] * (x - x.mean()) + slope[1] * (y - y.mean())
     gain = (rng.uniform(0.65, 1.15) * rng.uniform(0.92, 1.08, 3)).astype(np.float32)
     image = image * light[..., None] * gain + np.float32(rng.uniform(-10, 25))
-    if rng.random() < 0.2:
+    if rng.random() < 0.2 * difficulty:
         image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.5, 1.1) * min(height, width) / 128)
-    noise = rng.standard_normal(image.shape, np.float32) * np.float32(rng.uniform(1, 12))
+    noise = rng.standard_normal(image.shape, np.float32) * np.float32(1 + rng.uniform(0, 11) * difficulty)
     return np.clip(image + noise + np.float32(0.5), 0, 255).astype(np.uint8)

@@ -59,8 +59,8 @@ def draw_answers(
 def draw_answer_heatmaps(answer: Answer, meta: DatasetMeta) -> Array:
     """Draw the last stage's maps of one region on what the network saw."""
     sheets = []
-    for stages in answer.maps.values():
-        for value in stages[-1].values():
+    for found in answer.maps.values():
+        for value in found.values():
             maps = value[0].float().cpu().numpy()
             names = meta.keypoint_names if len(maps) == meta.num_keypoints else None
             sheets.append(draw_heatmaps(answer.sample["image"], maps, names))

@@ -17,7 +17,7 @@ from densezoo.engine.evaluate import coco_results, note_bad_images
 from densezoo.engine.loading import collate, to_device
 from densezoo.errors import DataError
 from densezoo.models import DenseModel
-from densezoo.types import Array, DatasetMeta, ImageTruth, Outputs, Sample
+from densezoo.types import DatasetMeta, ImageTruth, Maps, Sample
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 
@@ -47,13 +47,13 @@ class Answer:
         region: what was looked at.
         results: task name to answers in COCO results format, in the file's pixels.
         sample: the network's input.
-        maps: task name to the raw maps of every stage, (1, C, h, w) each.
+        maps: task name to the raw maps of the last stage, (1, C, h, w) each; empty if not asked for.
     """
 
     region: Region
     results: dict[str, list[dict[str, Any]]]
     sample: Sample
-    maps: dict[str, Outputs]
+    maps: dict[str, Maps]
 
 
 class RegionSet:
@@ -90,9 +90,22 @@ class RegionSet:
 
 
 def predict_regions(
-    model: DenseModel, config: RunConfig, meta: DatasetMeta, regions: Sequence[Region], device: torch.device
+    model: DenseModel,
+    config: RunConfig,
+    meta: DatasetMeta,
+    regions: Sequence[Region],
+    device: torch.device,
+    keep_maps: bool = False,
 ) -> Iterator[Answer]:
     """Yield the model's answer for each region, in order; unreadable images are left out.
+
+    Args:
+        model: on `device`, with its weights.
+        config: warp, batch size and how to test.
+        meta: what the model was trained with.
+        regions: what to look at.
+        device: of the model.
+        keep_maps: also give the raw maps, from a second pass.
 
     Raises:
         DataError: more images than `engine.max_bad_images` could not be read.
@@ -107,13 +120,13 @@ def predict_regions(
         batch = to_device(collate(warped), device)
         with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=config.engine.amp):
             predictions = model.predict(batch, flip_test=config.engine.flip_test)
-            maps = model(batch["images"])
+            maps = model(batch["images"], "last") if keep_maps else {}
         for number, (row, sample) in enumerate(zip(rows, warped, strict=True)):
             if "error" in sample:
                 continue
             results = {task: coco_results(answers[number], sample, meta) for task, answers in predictions.items()}
             own = {
-                task: [{name: value[number : number + 1] for name, value in stage.items()} for stage in stages]
+                task: {name: value[number : number + 1] for name, value in stages[-1].items()}
                 for task, stages in maps.items()
             }
             yield Answer(regions[row], results, sample, own)
@@ -178,8 +191,3 @@ def regions_of(images: Sequence[Path], boxes: str | Path | None, meta: DatasetMe
         raise DataError(f"--boxes {boxes} has no box in any of the {len(images)} images; names must match file_name")
     return regions
 
-
-def heatmap_of(answer: Answer, task: str, name: str) -> Array:
-    """Return map `name` of the last stage as (C, h, w) float32."""
-    array: Array = answer.maps[task][-1][name][0].float().cpu().numpy()
-    return array

@@ -71,9 +71,17 @@ def test_images_are_rgb_as_drawn(root):
 def test_splits_and_seeds_share_no_folder(root):
     folders = {
         _build(root, **change).folder
-        for change in ({}, {"split": "val"}, {"split": "test"}, {"seed": 1}, {"size": (64, 96)}, {"max_people": 1})
+        for change in (
+            {},
+            {"split": "val"},
+            {"split": "test"},
+            {"seed": 1},
+            {"size": (64, 96)},
+            {"max_people": 1},
+            {"difficulty": 0},
+        )
     }
-    assert len(folders) == 6
+    assert len(folders) == 7
     assert _build(root, size=(64, 96)).read(0)["image"].shape == (64, 96, 3)
 
 

@@ -87,7 +87,7 @@ def test_a_larger_set_begins_with_a_smaller_one(folder, tmp_path):
     assert all(few[name] == many[name] for name in pictures)
 
 
-@pytest.mark.parametrize("change", [{"seed": 4}, {"split": "val"}, {"max_people": 2}])
+@pytest.mark.parametrize("change", [{"seed": 4}, {"split": "val"}, {"max_people": 2}, {"difficulty": 0.5}])
 def test_other_arguments_give_other_images(folder, tmp_path, change):
     generate(tmp_path / "other", SyntheticSpec(**{"num_images": 2, "size": SPEC.size, "seed": 3, **change}))
     for name in ("images/000000.jpg", "images/000001.jpg"):
@@ -168,7 +168,16 @@ def test_an_unwritable_place_is_a_data_error(tmp_path):
 
 @pytest.mark.parametrize(
     "change",
-    [{"num_images": 0}, {"size": (16, 64)}, {"max_people": 0}, {"max_people": 21}, {"seed": -1}, {"split": "dev"}],
+    [
+        {"num_images": 0},
+        {"size": (16, 64)},
+        {"max_people": 0},
+        {"max_people": 21},
+        {"seed": -1},
+        {"split": "dev"},
+        {"difficulty": 1.1},
+        {"difficulty": float("nan")},
+    ],
 )
 def test_impossible_arguments_are_named(change):
     with pytest.raises(ConfigError, match=next(iter(change))):
