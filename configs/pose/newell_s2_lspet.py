@@ -10,8 +10,8 @@ tasks = dict(
         type="Pose",
         num_keypoints=14,
         target="unbiased",
-        sigma=1.0,
         joints="mask",
+        loss="cross_entropy",
         refine="dark",
         metrics=[
             dict(type="PCK", normalizer="torso", threshold=0.2),
@@ -25,7 +25,7 @@ _set = dict(type="CocoPose", images="lspet/images")
 train_data = dict(**_set, annotations="lspet/annotations/lspet_train.json", subset=dict(folds=10, drop=[0]))
 val_data = dict(**_set, annotations="lspet/annotations/lspet_train.json", subset=dict(folds=10, keep=[0]))
 test_data = dict(**_set, annotations="lspet/annotations/lspet_test.json")
-optimizer = dict(type="adamw", lr=2e-3, weight_decay=1e-2)
+optimizer = dict(type="adamw", lr=4e-3, weight_decay=1e-2)
 schedule = dict(type="one_cycle")
 epochs = 60
 batch_size = 32

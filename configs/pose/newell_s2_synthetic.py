@@ -15,14 +15,14 @@ tasks = dict(
         metrics=[dict(type="PCK", normalizer="torso", threshold=0.2), dict(type="KeypointAP")],
     )
 )
-warp = dict(size=(96, 96), padding=1.25, scale=(0.75, 1.25), rotation=30, flip=0.5)
-photometric = dict(gain=0.4)
-_set = dict(type="Synthetic", difficulty=0.25, max_people=2)
+warp = dict(size=(96, 96), padding=1.25, scale=(0.85, 1.15), rotation=10, flip=0.5)
+photometric = dict(gain=0.2)
+_set = dict(type="Synthetic", difficulty=0.0, max_people=2)
 train_data = dict(**_set, split="train", num_images=2000)
 val_data = dict(**_set, split="val", num_images=200)
 test_data = dict(**_set, split="test", num_images=400)
-optimizer = dict(type="adamw", lr=4e-3, weight_decay=1e-2)
+optimizer = dict(type="adamw", lr=5e-3, weight_decay=1e-2)
 schedule = dict(type="one_cycle")
-epochs = 10
-batch_size = 32
-engine = dict(amp=True, workers=1, eval_every=10)
+epochs = 11
+batch_size = 24
+engine = dict(amp=True, workers=1, eval_every=11, flip_test=True)
