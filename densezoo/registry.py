@@ -9,8 +9,9 @@ Every `torch.nn.Module` part is mirrored in `MODELS`, a child of mmengine's root
 import importlib
 import inspect
 import pkgutil
+import types
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from mmengine.registry import MODELS as ROOT_MODELS
 from mmengine.registry import Registry
@@ -77,7 +78,9 @@ class PartRegistry(Registry):  # type: ignore[misc]  # mmengine ships no annotat
             raise ConfigError(f"a {self.name} needs a dict with a 'type'; got {cfg!r}; {near_names('', self.names())}")
         arguments = {key: value for key, value in cfg.items() if key != "type"}
         cls = self.get(cfg["type"])
-        accepted = check_arguments(cls, arguments, given, where=f"{self.name} {cfg['type']!r}")
+        where = f"{self.name} {cfg['type']!r}"
+        accepted = check_arguments(cls, arguments, given, where)
+        check_kinds(get_type_hints(inspect.getattr_static(cls, "__init__")), arguments, f"{where}: ")
         return cls(**arguments, **accepted)
 
 
@@ -107,6 +110,32 @@ def check_arguments(
         if not optional and name not in arguments and name not in given:
             raise ConfigError(f"{where} needs the argument {name!r}")
     return {name: value for name, value in given.items() if name in parameters}
+
+
+def check_kinds(hints: Mapping[str, Any], values: Mapping[str, Any], where: str) -> None:
+    """Check that values are of the kinds that annotations say; what an annotation says of their items is not looked at.
+
+    Args:
+        hints: name to annotation; names and annotations that say nothing checkable pass.
+        values: name to value.
+        where: what the message begins with.
+
+    Raises:
+        ConfigError: a value of another kind. An int will do for a float; a bool is no number, a string no sequence.
+    """
+    for name, value in values.items():
+        hint = hints.get(name, Any)
+        options = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+        kinds = tuple(get_origin(option) or option for option in options)
+        if Any in kinds or not all(isinstance(kind, type) for kind in kinds):
+            continue
+        if float in kinds and isinstance(value, int) and not isinstance(value, bool):
+            continue
+        wrong_bool = isinstance(value, bool) and bool not in kinds
+        wrong_text = isinstance(value, str) and str not in kinds
+        if wrong_bool or wrong_text or not isinstance(value, kinds):
+            names = " or ".join("None" if kind is type(None) else kind.__name__ for kind in kinds)
+            raise ConfigError(f"{where}{name} must be {names}, not {value!r}")
 
 
 def import_submodules(package: str) -> None:

@@ -72,6 +72,11 @@ class DatasetMeta:
             order[left], order[right] = right, left
         return order
 
+    @property
+    def has_torso(self) -> bool:
+        """Whether both shoulders and both hips are named, as a torso-normalised score needs."""
+        return {"left_shoulder", "right_shoulder", "left_hip", "right_hip"} <= set(self.keypoint_names)
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain lists, numbers and strings (JSON, `weights_only` checkpoints)."""
         return {key: _as_lists(value) for key, value in asdict(self).items()}
@@ -138,6 +143,7 @@ class Sample(TypedDict):
         semantic: (H, W) uint8, 255 = ignore.
         score: confidence of the box that made this sample; absent means 1 (ground-truth boxes).
         truth: the file's own annotations; only in evaluation.
+        whole_image: the sample shows a whole file with all its instances; those that leave the view are dropped.
         flipped: the warp mirrored the image.
         error: why the image could not be read; the image is then black and every annotation is invalid.
     """
@@ -156,6 +162,7 @@ class Sample(TypedDict):
     semantic: NotRequired[Array]
     score: NotRequired[float]
     truth: NotRequired[ImageTruth]
+    whole_image: NotRequired[bool]
     flipped: NotRequired[bool]
     error: NotRequired[str]
 
@@ -165,7 +172,7 @@ class Batch(TypedDict):
 
     Attributes:
         images: (N, 3, H, W) uint8 RGB, channels-last in memory; or float, then taken as normalised already.
-        valid: (N, P) bool; padding, crowd-free or unreadable instances are False where they must not count.
+        valid: (N, P) bool; False for padding and for unreadable images. Crowds are valid, see `crowd`.
         keypoints: (N, P, K, 3) float32; padding has visibility 0.
         boxes: (N, P, 4) float32.
         labels: (N, P) int64; padding is -1.
@@ -333,8 +340,12 @@ class Task(Protocol):
         """Bring the maps of mirrored images back to the original's frame (mirror, swap, shift)."""
         ...
 
+    def activate(self, maps: Maps) -> Maps:
+        """Raw maps to float32 maps that may be averaged over views and decoded: what targets look like."""
+        ...
+
     def decode(self, maps: Maps, grid: Grid) -> list[Prediction]:
-        """N predictions in network pixels."""
+        """N predictions in network pixels, from activated maps or targets; `decode(encode(x))` is about x."""
         ...
 
     def constant_prediction(self, samples: Iterable[Sample]) -> Prediction:
@@ -343,6 +354,18 @@ class Task(Protocol):
 
     def metrics(self) -> list["Metric"]:
         """New, empty metrics."""
+        ...
+
+
+@runtime_checkable
+class HasCurve(Protocol):
+    """A metric whose score depends on a threshold, and can be had at others."""
+
+    primary: str
+    threshold: float
+
+    def curve(self, thresholds: Array, weights: Mapping[int, float] | None = None) -> Array:
+        """(T,) scores at (T,) thresholds."""
         ...
 
 

@@ -1,6 +1,6 @@
 """Two stacked hourglasses on the people of a COCO val2017 subset that `tools/make_coco_person.py` rebuilds.
 
-    densezoo train configs/pose/newell_s2_coco_person.py --work-dir runs/coco_person --cfg-options data_root=data
+densezoo train configs/pose/newell_s2_coco_person.py --work-dir runs/coco_person --cfg-options data_root=data
 """
 
 encoder = dict(type="NewellStem", channels=64)

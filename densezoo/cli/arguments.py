@@ -1,11 +1,29 @@
 """Arguments that several commands share, and the config they lead to."""
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import replace
 
 from mmengine.config import DictAction
 
 from densezoo.engine.config import RunConfig, load_config
+
+
+class KeyValues(DictAction):  # type: ignore[misc]  # mmengine ships no annotations
+    """`KEY=VALUE` pairs; a word without `=` is an error of the command line, not a traceback."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Sequence[str],
+        option_string: str | None = None,
+    ) -> None:
+        """Take the words after `--cfg-options`."""
+        for word in values:
+            if "=" not in word:
+                parser.error(f"--cfg-options {word!r}: write KEY=VALUE, and CONFIG before --cfg-options")
+        super().__call__(parser, namespace, values, option_string)
 
 
 def add_config(parser: argparse.ArgumentParser) -> None:
@@ -14,7 +32,7 @@ def add_config(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--cfg-options",
         nargs="+",
-        action=DictAction,
+        action=KeyValues,
         default={},
         metavar="KEY=VALUE",
         help="override config keys, e.g. optimizer.lr=1e-3 neck.num_stages=4 data_root=/data",

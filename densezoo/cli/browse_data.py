@@ -23,8 +23,8 @@ def run(options: argparse.Namespace) -> int:
     """Draw."""
     from densezoo.engine.build import build_dataset, build_dense_model, build_samples
     from densezoo.engine.distributed import choose_device
+    from densezoo.engine.files import new_folder
     from densezoo.engine.pictures import draw_sample, write_image
-    from densezoo.engine.score import results_folder
     from densezoo.errors import ConfigError
     from densezoo.visualization.canvas import montage
 
@@ -32,12 +32,11 @@ def run(options: argparse.Namespace) -> int:
     cfg = getattr(config, f"{options.data}_data")
     if cfg is None:
         raise ConfigError(f"the config has no {options.data}_data")
-    folder = results_folder(options.out, options.out, "browse")
     dataset = build_dataset(cfg, config.data_root)
     samples = build_samples(config, dataset, training=options.data == "train")
     model = build_dense_model(config, dataset.meta, choose_device("cpu"))
     number = min(max(options.number, 1), len(samples))
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = new_folder(options.out)
     pictures = []
     for count in range(number):
         sample = samples[(options.epoch, count * len(samples) // number)]

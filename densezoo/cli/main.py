@@ -56,12 +56,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         code: int = module.run(options)
     except DenseZooError as error:
-        print(f"densezoo {name}: {error}", file=sys.stderr)
+        print(f"densezoo {name}: {_one_line(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"densezoo {name}: stopped", file=sys.stderr)
         return 130
     return code
+
+
+def _one_line(error: DenseZooError) -> str:
+    """Return the message; of an error that a data worker passed on, without the traceback that torch puts before it."""
+    text = str(error)
+    if text.startswith("Caught "):
+        text = text.strip().splitlines()[-1].partition(": ")[2]
+    return text
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ Example:
 import argparse
 import json
 from itertools import groupby
-from pathlib import Path
 
 from densezoo.cli.arguments import add_config, add_inference, read_config
 
@@ -32,20 +31,19 @@ def run(options: argparse.Namespace) -> int:
     from densezoo.engine.build import build_dense_model
     from densezoo.engine.checkpoint import load_weights
     from densezoo.engine.distributed import choose_device
+    from densezoo.engine.files import new_folder, write_text
     from densezoo.engine.load import checkpoint_meta
     from densezoo.engine.pictures import draw_answer_heatmaps, draw_answers, write_image
     from densezoo.engine.predict import find_images, predict_regions, regions_of
-    from densezoo.engine.score import results_folder, write_text
 
     config = read_config(options)
-    folder = results_folder(options.out, options.checkpoint, "predict")
     meta = checkpoint_meta(options.checkpoint)
     images = find_images(options.images)
     regions = regions_of(images, options.boxes, meta)
     device = choose_device(config.engine.device)
     model = build_dense_model(config, meta, device)
     load_weights(model, options.checkpoint)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = new_folder(options.out)
     written: list[dict[str, object]] = []
     taken: dict[str, int] = {}
     answers = predict_regions(model, config, meta, regions, device, keep_maps=options.heatmaps)
@@ -61,5 +59,5 @@ def run(options: argparse.Namespace) -> int:
             for task, results in answer.results.items():
                 written += [{"file_name": path.name, "task": task, **result} for result in results]
     write_text(folder / "predictions.json", json.dumps(written))
-    print(f"{len(written)} predictions on {len({str(item.path) for item in regions})} images: {Path(folder)}")
+    print(f"{len(written)} predictions on {sum(taken.values())} images: {folder}")
     return 0

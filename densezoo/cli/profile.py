@@ -37,7 +37,8 @@ def run(options: argparse.Namespace) -> int:
     height, width = (size, size) if isinstance(size, int) else size
     device = choose_device(config.engine.device)
     model = build_dense_model(config, None, device)
-    costs = profile_model(model, (height, width), options.batch, options.repeats, options.amp or config.engine.amp)
-    print(f"{height}×{width}, batch {options.batch}, {device}{', bfloat16' if options.amp else ''}")
+    amp = config.engine.amp  # --amp is in it
+    costs = profile_model(model, (height, width), options.batch, options.repeats, amp)
+    print(f"{height}×{width}, batch {options.batch}, {device}{', bfloat16' if amp else ''}")
     print(cost_table(costs))
     return 0

@@ -21,13 +21,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Score."""
-    from densezoo.engine.score import results_folder, score_checkpoint, score_table, write_results
+    from densezoo.engine.files import free_folder, new_folder
+    from densezoo.engine.score import score_checkpoint, score_table, write_results
 
     config = read_config(options)
-    folder = results_folder(options.out, options.checkpoint, "test")
+    folder = new_folder(options.out or free_folder(options.checkpoint, "test"))
     found, baseline = score_checkpoint(config, options.checkpoint, options.baseline)
     about = {"checkpoint": options.checkpoint, "config": options.config, "flip_test": config.engine.flip_test}
-    write_results(folder, found, baseline, about)
     print(score_table(found.scores, baseline))
+    write_results(folder, found, baseline, about)
     print(f"written to {folder}: metrics.json, per_image.csv, predictions")
     return 0

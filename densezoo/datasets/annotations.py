@@ -1,7 +1,9 @@
 """Annotations of one COCO file, held compactly: a few flat, memory-mapped arrays, however many objects there are.
 
-Rows number images in file order and annotations grouped by image. Coordinates are the file's pixels, continuous, origin
-at the image's corner, which is COCO's own convention.
+Rows number images in file order and annotations grouped by image. Coordinates are taken as they are in the file: as
+pixels, continuous, origin at the image's corner. COCO's polygons and boxes are just that. Its keypoints are the indices
+of clicked pixels, which some toolboxes move to the pixels' centres by adding 0.5. Here nothing is added, so that a
+keypoint may lie too far left and too high, by half a pixel of the file at most.
 """
 
 from pathlib import Path
@@ -43,11 +45,6 @@ class AnnotationStore:
     def num_images(self) -> int:
         """I."""
         return len(self.columns["image_ids"])
-
-    @property
-    def num_annotations(self) -> int:
-        """A."""
-        return len(self.columns["ids"])
 
     def image_rows_of(self, image_ids: Array) -> Array:
         """Return the image row of each id, -1 for ids that the file does not have: (n,) int64 -> (n,) int64."""

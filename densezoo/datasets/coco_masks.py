@@ -14,7 +14,7 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from densezoo.datasets.annotations import AnnotationStore
-from densezoo.datasets.coco_parser.masks import COUNTS, NO_MASK, POLYGON_DECIMALS, POLYGONS
+from densezoo.datasets.coco_parser.masks import COUNTS, MALFORMED, NO_MASK, POLYGON_DECIMALS, POLYGONS
 from densezoo.errors import DataError
 from densezoo.types import Array
 
@@ -38,7 +38,7 @@ def decode_masks(store: AnnotationStore, rows: Array, size: tuple[int, int]) -> 
     """
     masks = np.zeros((len(rows), *size), np.uint8)
     for place, row in enumerate(rows.tolist()):
-        kind = store.columns["mask_kinds"][row]
+        kind = _kind(store, row)
         if kind == POLYGONS:
             rle = _polygon_rle(store, row, size)
             masks[place] = coco_mask.decode(rle)
@@ -58,7 +58,7 @@ def mask_rle(store: AnnotationStore, row: int, size: tuple[int, int]) -> dict[st
     Raises:
         DataError: a malformed segmentation; the message names the file and the annotation.
     """
-    kind = store.columns["mask_kinds"][row]
+    kind = _kind(store, row)
     if kind == NO_MASK:
         return None
     if kind == POLYGONS:
@@ -68,6 +68,14 @@ def mask_rle(store: AnnotationStore, row: int, size: tuple[int, int]) -> dict[st
         rle: dict[str, Any] = coco_mask.frPyObjects({"size": list(size), "counts": counts.tolist()}, *size)
         return rle
     return {"size": list(size), "counts": _stored_runs(store, row)}
+
+
+def _kind(store: AnnotationStore, row: int) -> int:
+    """Return `NO_MASK`, `POLYGONS` or one of the kinds of RLE."""
+    kind = int(store.columns["mask_kinds"][row])
+    if kind == MALFORMED:
+        raise _malformed(store, row, _stored_runs(store, row).decode("utf-8"))
+    return kind
 
 
 def _polygon_rle(store: AnnotationStore, row: int, size: tuple[int, int]) -> dict[str, Any]:

@@ -50,6 +50,7 @@ def keypoint_meta(
     source: Path,
     flip_pairs: Sequence[Sequence[int | str]] | None = None,
     sigmas: Sequence[float] | None = None,
+    num_keypoints: int | None = None,
 ) -> DatasetMeta:
     """Describe one category and its keypoints.
 
@@ -58,18 +59,24 @@ def keypoint_meta(
         source: the file, for error messages.
         flip_pairs: pairs of keypoint names or of indices from 0; None to infer them from the names.
         sigmas: K OKS constants; None for the published ones where the keypoints are those of a published set.
+        num_keypoints: K, to have it checked; None for any.
 
     Returns:
         Meta with one class.
 
     Raises:
-        ConfigError: `flip_pairs` or `sigmas` do not fit the keypoints.
+        ConfigError: `flip_pairs`, `sigmas` or `num_keypoints` do not fit the keypoints.
         DataError: the category contradicts itself.
     """
     names: list[str] = category["keypoints"]
     twins = sorted({name for name in names if names.count(name) > 1})
     if twins:
         raise DataError(f"{source}: category '{category['name']}' has two keypoints called {twins[0]!r}; rename one")
+    if num_keypoints is not None and num_keypoints != len(names):
+        raise ConfigError(
+            f"num_keypoints is {num_keypoints}, but category {category['name']!r} of {source} "
+            f"has {len(names)} keypoints"
+        )
     if sigmas is not None and (len(sigmas) != len(names) or not all(sigma > 0 for sigma in sigmas)):
         raise ConfigError(
             f"sigmas must be {len(names)} positive numbers, one for each keypoint of {source}, not {list(sigmas)}"

@@ -90,12 +90,8 @@ class CocoPose:
         self._store = AnnotationStore(data_root / annotations)
         self._images = image_folder(data_root, images)
         self._label = _choose_category(self._store, category)
-        self.meta = keypoint_meta(self._store.categories[self._label], self._store.source, flip_pairs, sigmas)
-        if num_keypoints is not None and num_keypoints != self.meta.num_keypoints:
-            raise ConfigError(
-                f"num_keypoints is {num_keypoints}, but category {self.meta.classes[0]!r} of {self._store.source} "
-                f"has {self.meta.num_keypoints} keypoints"
-            )
+        category_record = self._store.categories[self._label]
+        self.meta = keypoint_meta(category_record, self._store.source, flip_pairs, sigmas, num_keypoints)
         self._masks = masks
         if masks:
             refuse_without_masks(self._store)

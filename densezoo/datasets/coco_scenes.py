@@ -1,6 +1,6 @@
 """Whole images of any COCO-format file, with every annotation."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,9 @@ class CocoScenes:
         semantic_ignore: int | None = None,
         keep_empty: bool = True,
         keypoint_category: str | None = None,
+        num_keypoints: int | None = None,
+        flip_pairs: Sequence[Sequence[int | str]] | None = None,
+        sigmas: Sequence[float] | None = None,
     ) -> None:
         """Open the annotations; images are read one by one, when a sample is.
 
@@ -62,6 +65,9 @@ class CocoScenes:
             semantic_ignore: value of the maps that means unlabelled and becomes 255.
             keep_empty: whether images without annotations are samples.
             keypoint_category: whose keypoints to read; needed where categories differ in their keypoints.
+            num_keypoints: K, to have it checked against the file.
+            flip_pairs: pairs of keypoint names or indices; None infers them from left and right in the names.
+            sigmas: K OKS constants; None takes the published ones where the keypoints are those of a known set.
 
         Raises:
             ConfigError: an argument does not fit the file.
@@ -70,7 +76,8 @@ class CocoScenes:
         data_root = Path(data_root)
         self._store = AnnotationStore(data_root / annotations)
         self._images = image_folder(data_root, images)
-        self.meta, keypoint_labels = _scene_meta(self._store, keypoint_category)
+        given = {"num_keypoints": num_keypoints, "flip_pairs": flip_pairs, "sigmas": sigmas}
+        self.meta, keypoint_labels = _scene_meta(self._store, keypoint_category, given)
         self._has_keypoints = np.isin(np.arange(len(self.meta.classes)), keypoint_labels)
         self._masks = masks
         if masks:
@@ -100,7 +107,7 @@ class CocoScenes:
         return len(self._image_rows)
 
     def read(self, index: int) -> Sample:
-        """Read one image with its annotations, in the file's pixels; `frame` is the whole image.
+        """Read one image with its annotations, in the file's pixels; `frame` is the whole image and `whole_image` set.
 
         Raises:
             DataError: the image or its semantic map is missing or does not decode, or a mask is malformed.
@@ -110,6 +117,7 @@ class CocoScenes:
         rows = self._store.rows_of_image(image_row)
         rows = rows[usable(self._store, rows)]
         sample = start_sample(self._store, self._images, image_row)
+        sample["whole_image"] = True
         sample["boxes"] = self._store.usable_boxes(rows).astype(np.float32)
         sample["labels"] = columns["labels"][rows].astype(np.int64)
         sample["crowd"] = np.array(columns["crowd"][rows])
@@ -151,8 +159,16 @@ class CocoScenes:
         return Path(self._semantic, f"{stem}.png")
 
 
-def _scene_meta(store: AnnotationStore, keypoint_category: str | None) -> tuple[DatasetMeta, list[int]]:
-    """Return what the file's categories mean, and the labels of those that have the keypoints to read."""
+def _scene_meta(
+    store: AnnotationStore, keypoint_category: str | None, given: Mapping[str, Any]
+) -> tuple[DatasetMeta, list[int]]:
+    """Return what the file's categories mean, and the labels of those that have the keypoints to read.
+
+    Args:
+        store: the annotations.
+        keypoint_category: whose keypoints to read.
+        given: what the config says about the keypoints, for `keypoint_meta`; None where it says nothing.
+    """
     posed = [category for category in store.categories if category["keypoints"]]
     names = [category["name"] for category in posed]
     if keypoint_category is not None and keypoint_category not in names:
@@ -170,8 +186,11 @@ def _scene_meta(store: AnnotationStore, keypoint_category: str | None) -> tuple[
         category_ids=tuple(category["id"] for category in store.categories),
     )
     if not posed:
+        idle = [name for name, value in given.items() if value is not None]
+        if idle:
+            raise ConfigError(f"{store.source}: no category has keypoints; take {', '.join(idle)} out of the config")
         return meta, []
     chosen = posed[names.index(keypoint_category)] if keypoint_category is not None else posed[0]
-    described = keypoint_meta(chosen, store.source)
+    described = keypoint_meta(chosen, store.source, **given)
     labels = [label for label, category in enumerate(store.categories) if category["keypoints"] == chosen["keypoints"]]
     return replace(described, classes=meta.classes, category_ids=meta.category_ids), labels

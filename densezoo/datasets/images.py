@@ -9,7 +9,7 @@ from PIL import Image, UnidentifiedImageError
 from densezoo.errors import DataError
 from densezoo.types import Array
 
-_JPEG_START, _JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
+_JPEG_START, _JPEG_END, _JPEG_SCAN = b"\xff\xd8\xff", b"\xff\xd9", 0xDA
 
 
 def read_image(path: Path, size: tuple[int, int] | None = None, size_from: str = "") -> Array:
@@ -35,7 +35,7 @@ def read_image(path: Path, size: tuple[int, int] | None = None, size_from: str =
         raise DataError(f"{path}: the image cannot be read: {error.strerror}") from error
     # OpenCV before 5 fills the missing part of a JPEG with grey and says nothing that a program could notice.
     stored = data.tobytes()
-    if stored.startswith(_JPEG_START) and stored.rfind(_JPEG_END) < 0:
+    if stored.startswith(_JPEG_START) and _ends_early(stored):
         raise DataError(f"{path}: the image ends early; the file is cut short: fetch it again")
     image = _decode(data)
     if image is None:
@@ -47,6 +47,22 @@ def read_image(path: Path, size: tuple[int, int] | None = None, size_from: str =
         )
     rgb: Array = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
     return rgb
+
+
+def _ends_early(jpeg: bytes) -> bool:
+    """Whether no end marker follows where the image itself begins.
+
+    The segments before its first scan are stepped over by their lengths, since an EXIF thumbnail in one of them is a
+    JPEG with an end marker of its own. What a camera appends after the end may hold any bytes, and is not looked at.
+    """
+    at = 2
+    while jpeg[at : at + 1] == b"\xff" and len(jpeg) > at + 3:
+        marker = jpeg[at + 1]
+        if marker == _JPEG_SCAN:
+            break
+        # a second 0xFF fills space before a marker; any other segment says how long it is
+        at += 1 if marker == 0xFF else 2 + int.from_bytes(jpeg[at + 2 : at + 4], "big")
+    return jpeg.rfind(_JPEG_END, at) < 0
 
 
 def _decode(data: Array) -> Array | None:

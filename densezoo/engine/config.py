@@ -6,15 +6,15 @@ a YAML config run a shell command, and a config that runs code should look like 
 
 import ast
 import pprint
-import types
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, get_type_hints
 
 from mmengine.config import Config
 
 from densezoo.errors import ConfigError, near_names
+from densezoo.registry import check_kinds
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,21 @@ class EngineOptions:
     best: str | None = None
     max_bad_images: int = 10
     device: str | None = None
+
+    def __post_init__(self) -> None:
+        """Check ranges.
+
+        Raises:
+            ConfigError: a number that cannot be.
+        """
+        if min(self.accumulate, self.eval_every) < 1:
+            raise ConfigError("engine.accumulate and engine.eval_every must be at least 1")
+        if self.workers < 0 or self.max_bad_images < 0:
+            raise ConfigError("engine.workers and engine.max_bad_images cannot be negative")
+        if self.ema is not None and not 0 < self.ema < 1:
+            raise ConfigError(f"engine.ema must lie between 0 and 1, not {self.ema}")
+        if self.clip is not None and self.clip <= 0:
+            raise ConfigError(f"engine.clip must be above 0, not {self.clip}")
 
 
 @dataclass(frozen=True)
@@ -89,6 +104,17 @@ class RunConfig:
     init_from: str | None = None
     engine: EngineOptions = field(default_factory=EngineOptions)
     custom_imports: dict[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        """Check ranges.
+
+        Raises:
+            ConfigError: a number that cannot be.
+        """
+        if self.epochs < 1 or self.batch_size < 1:
+            raise ConfigError(f"epochs and batch_size must be at least 1, not {self.epochs} and {self.batch_size}")
+        if self.seed < 0:
+            raise ConfigError(f"seed cannot be negative, as {self.seed} is")
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, the engine's options that differ from their defaults included."""
@@ -134,7 +160,7 @@ def load_config(path: str | Path, options: Mapping[str, Any] | None = None) -> R
         config = Config.fromfile(str(path), import_custom_modules=True)
     except SyntaxError as error:
         raise ConfigError(f"{path}, line {error.lineno}: {error.msg}") from error
-    except (NameError, TypeError, ValueError, KeyError, AttributeError, ImportError, OSError) as error:
+    except Exception as error:  # whatever the config's own code raises
         raise ConfigError(f"{path} cannot be read as a config: {type(error).__name__}: {error}") from error
     for key in options or {}:
         # mmengine would make any new key; a mistyped part of the model must not pass in silence.
@@ -185,28 +211,24 @@ def check_config(values: Mapping[str, Any], where: str = "config") -> RunConfig:
     missing = [key for key in ("encoder", "neck", "tasks", "warp", "train_data") if values.get(key) is None]
     if missing:
         raise ConfigError(f"{where}: {', '.join(map(repr, missing))} must be given")
+    check_kinds({"engine": dict | None}, {"engine": values.get("engine")}, f"{where}: ")
     engine = dict(values.get("engine") or {})
     options = {item.name for item in fields(EngineOptions)}
     for key in engine:
         if key not in options:
             raise ConfigError(f"{where}: engine has no option {key!r}; {near_names(key, options)}")
-    _check_kinds(EngineOptions, engine, f"{where}: engine.")
+    check_kinds(get_type_hints(EngineOptions), engine, f"{where}: engine.")
     rest = {key: value for key, value in values.items() if key != "engine"}
-    _check_kinds(RunConfig, rest, f"{where}: ")
-    config = RunConfig(**rest, engine=EngineOptions(**engine))
-    positive = {"epochs": config.epochs, "batch_size": config.batch_size}
-    positive |= {"engine.accumulate": config.engine.accumulate, "engine.eval_every": config.engine.eval_every}
-    for name, number in positive.items():
-        if number < 1:
-            raise ConfigError(f"{where}: {name} must be at least 1, not {number}")
-    if config.engine.workers < 0 or config.engine.max_bad_images < 0:
-        raise ConfigError(f"{where}: engine.workers and engine.max_bad_images cannot be negative")
-    if config.engine.ema is not None and not 0 < config.engine.ema < 1:
-        raise ConfigError(f"{where}: engine.ema must lie between 0 and 1, not {config.engine.ema}")
+    check_kinds(get_type_hints(RunConfig), rest, f"{where}: ")
+    try:
+        config = RunConfig(**rest, engine=EngineOptions(**engine))
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from error
     if not config.tasks:
         raise ConfigError(
             f"{where}: tasks is empty; name at least one, such as tasks = dict(pose=dict(type='Pose', …))"
         )
+    check_kinds(dict.fromkeys(config.tasks, dict), config.tasks, f"{where}: tasks.")
     return config
 
 
@@ -231,16 +253,3 @@ def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[prefix + key] = list(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
     return flat
-
-
-def _check_kinds(cls: type, values: Mapping[str, Any], where: str) -> None:
-    hints = get_type_hints(cls)
-    for key, value in values.items():
-        hint = hints[key]
-        allowed = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
-        plain = tuple(get_origin(kind) or kind for kind in allowed)
-        if float in plain and isinstance(value, int) and not isinstance(value, bool):
-            continue
-        if (isinstance(value, bool) and bool not in plain) or not isinstance(value, plain):
-            names = " or ".join("None" if kind is type(None) else kind.__name__ for kind in plain)
-            raise ConfigError(f"{where}{key} must be {names}, not {value!r}")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch import distributed as dist
 
 from densezoo.errors import ConfigError
@@ -49,6 +49,20 @@ class Processes:
         dist.gather_object(value, gathered)
         return [item for item in gathered if item is not None] if gathered else []
 
+    def union(self, values: set[str]) -> set[str]:
+        """Return the union of every process's set, in every process."""
+        if self.count == 1:
+            return values
+        gathered: list[set[str]] = [set() for _ in range(self.count)]
+        dist.all_gather_object(gathered, values)
+        return set().union(*gathered)
+
+    def share_buffers(self, model: nn.Module) -> None:
+        """Give every process the first one's buffers, such as the running statistics of a BatchNorm."""
+        if self.count > 1:
+            for buffer in model.buffers():
+                dist.broadcast(buffer, 0)
+
     def share(self, value: Value) -> Value:
         """Return the first process's value in every process."""
         if self.count == 1:
@@ -70,6 +84,8 @@ def join_processes(launcher: str | None, device: str | None) -> Iterator[Process
         ConfigError: `launcher='pytorch'` outside torchrun, an unknown device, or one that is not there.
     """
     if launcher is None:
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            raise ConfigError("torchrun started several processes: add --launcher pytorch, so that they train together")
         yield Processes(0, 1, choose_device(device, 0))
         return
     try:
@@ -79,6 +95,8 @@ def join_processes(launcher: str | None, device: str | None) -> Iterator[Process
             f"--launcher pytorch needs torchrun (no {error} in the environment): "
             "torchrun --nproc_per_node 2 tools/train.py CONFIG --work-dir DIR --launcher pytorch"
         ) from error
+    if count > 1 and device != "cpu" and 0 < torch.cuda.device_count() <= local_rank:
+        raise ConfigError(f"{count} processes, but torch sees {torch.cuda.device_count()} GPUs; start fewer processes")
     chosen = choose_device(device, local_rank)
     if count == 1:
         yield Processes(0, 1, chosen)

@@ -4,13 +4,14 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 
 from densezoo.engine.distributed import Processes
 from densezoo.engine.loading import to_device
 from densezoo.errors import ConfigError, DataError, near_names
 from densezoo.functional.affine import apply_affine, transform_boxes
-from densezoo.types import Batch, DatasetMeta, ImageTruth, Metric, Prediction, Sample, Task
+from densezoo.types import Batch, DatasetMeta, HasCurve, ImageTruth, Metric, Prediction, Sample, Task
 
 
 class Predictor(Protocol):
@@ -19,6 +20,9 @@ class Predictor(Protocol):
     def predict(self, batch: Batch, flip_test: bool = False) -> dict[str, list[Prediction]]:
         """Task name to N predictions in network pixels."""
         ...
+
+
+_CURVE_POINTS = 41
 
 
 @dataclass
@@ -45,6 +49,16 @@ class Evaluation:
                 for image_id, scores in metric.per_image().items():
                     rows.setdefault(image_id, {}).update({f"{task}/{key}": value for key, value in scores.items()})
         return dict(sorted(rows.items()))
+
+    def curves(self) -> dict[str, tuple[list[float], list[float]]]:
+        """`task/score` to thresholds, from 0 to twice the metric's own, and the scores there."""
+        found = {}
+        for task, metrics in self.metrics.items():
+            for metric in metrics:
+                if isinstance(metric, HasCurve):
+                    thresholds = np.linspace(0, 2 * metric.threshold, _CURVE_POINTS)
+                    found[f"{task}/{metric.primary}"] = thresholds.tolist(), metric.curve(thresholds).tolist()
+        return found
 
 
 def evaluate(
@@ -142,6 +156,8 @@ def choose_best(tasks: Mapping[str, Task], best: str | None) -> tuple[str, bool]
         for metric in task.metrics():
             names.setdefault(f"{name}/{metric.primary}", metric.higher_is_better)
             names |= {f"{name}/{key}": metric.higher_is_better for key in metric.compute()}
+    if not names:
+        raise ConfigError("no task has a metric, so no checkpoint can be the best; give metrics=[dict(type='PCK')]")
     if best is None:
         return next(iter(names.items()))
     if best not in names:

@@ -48,14 +48,15 @@ class WarpedDataset(TorchDataset[Sample]):
         epoch, index = key
         try:
             sample = self.dataset.read(index)
+            truth = None if self.training else self.dataset.truth(index)
         except DataError as error:
             return self._blank(str(error))
         rng = np.random.default_rng((self.seed, epoch, index)) if self.training else None
         sample = self.warp(sample, rng)
         if rng is not None and self.photometric is not None:
             sample = self.photometric(sample, rng)
-        if not self.training:
-            sample["truth"] = self.dataset.truth(index)
+        if truth is not None:
+            sample["truth"] = truth
         return sample
 
     def truths_without_samples(self) -> Iterable[tuple[int, ImageTruth]]:

@@ -15,7 +15,7 @@ from densezoo.models import DenseModel
 from densezoo.types import Array, DatasetMeta, Sample
 from densezoo.visualization.canvas import montage
 from densezoo.visualization.heatmaps import blend_heatmap, draw_heatmaps
-from densezoo.visualization.overlay import draw_boxes, draw_pose
+from densezoo.visualization.overlay import draw_boxes, draw_masks, draw_pose, draw_semantic
 
 _MIN_SIDE = 320  # smaller pictures are enlarged, so that drawings on them can be seen
 
@@ -74,9 +74,12 @@ def draw_sample(sample: Sample, model: DenseModel, meta: DatasetMeta) -> Array:
         (H, W, 3) uint8: annotations at the left, the maximum over each target's channels at the right.
     """
     image = sample["image"]
+    annotated = draw_semantic(image, sample["semantic"]) if "semantic" in sample else image
+    if "masks" in sample:
+        annotated = draw_masks(annotated, sample["masks"])
     points = sample.get("keypoints", np.zeros((0, meta.num_keypoints, 3), np.float32))
     annotated = draw_pose(
-        image,
+        annotated,
         points,
         meta.skeleton,
         meta.flip_pairs,

@@ -1,6 +1,7 @@
 """Predict on image files of any size, without annotations."""
 
 import json
+import logging
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from densezoo.errors import DataError
 from densezoo.models import DenseModel
 from densezoo.types import DatasetMeta, ImageTruth, Maps, Sample
 
+logger = logging.getLogger("densezoo")
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 
 
@@ -47,7 +49,7 @@ class Answer:
         region: what was looked at.
         results: task name to answers in COCO results format, in the file's pixels.
         sample: the network's input.
-        maps: task name to the raw maps of the last stage, (1, C, h, w) each; empty if not asked for.
+        maps: task name to the activated maps of the last stage, (1, C, h, w) each; empty if not asked for.
     """
 
     region: Region
@@ -105,7 +107,7 @@ def predict_regions(
         meta: what the model was trained with.
         regions: what to look at.
         device: of the model.
-        keep_maps: also give the raw maps, from a second pass.
+        keep_maps: also give the maps, from a second pass.
 
     Raises:
         DataError: more images than `engine.max_bad_images` could not be read.
@@ -116,18 +118,20 @@ def predict_regions(
     for start in range(0, len(regions), config.batch_size):
         rows = range(start, min(start + config.batch_size, len(regions)))
         warped = [samples[(0, row)] for row in rows]
-        note_bad_images(warped, bad, config.engine.max_bad_images)
+        for error in sorted(note_bad_images(warped, bad, config.engine.max_bad_images)):
+            logger.warning("skipped: %s", error)
         batch = to_device(collate(warped), device)
         with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=config.engine.amp):
             predictions = model.predict(batch, flip_test=config.engine.flip_test)
-            maps = model(batch["images"], "last") if keep_maps else {}
+            outputs = model(batch["images"], "last") if keep_maps else {}
+        maps = {task: model.tasks[task].activate(stages[-1]) for task, stages in outputs.items()}
         for number, (row, sample) in enumerate(zip(rows, warped, strict=True)):
             if "error" in sample:
                 continue
             results = {task: coco_results(answers[number], sample, meta) for task, answers in predictions.items()}
             own = {
-                task: {name: value[number : number + 1] for name, value in stages[-1].items()}
-                for task, stages in maps.items()
+                task: {name: value[number : number + 1] for name, value in found.items()}
+                for task, found in maps.items()
             }
             yield Answer(regions[row], results, sample, own)
 
@@ -190,4 +194,3 @@ def regions_of(images: Sequence[Path], boxes: str | Path | None, meta: DatasetMe
     if not regions:
         raise DataError(f"--boxes {boxes} has no box in any of the {len(images)} images; names must match file_name")
     return regions
-

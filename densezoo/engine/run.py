@@ -72,7 +72,6 @@ class Run:
             require_same_keypoints(dataset.meta, val_set.meta, "val_data")
             val_batches, _ = build_loader(config, build_samples(config, val_set, training=False), processes)
         model = build_dense_model(config, dataset.meta, processes.device)
-        misfits = init_from(model, config.init_from) if config.init_from else []
         optimizer = build_optimizer(model, config.optimizer)
         best_name, higher = choose_best(model.tasks, config.engine.best)
         steps = len(sampler) // config.engine.accumulate
@@ -90,8 +89,15 @@ class Run:
         averaged = ModelEmaV3(model, decay=config.engine.ema, use_warmup=True) if config.engine.ema else None
         return cls(
             config, processes, dataset.meta, model, step_module, optimizer, schedule, averaged, loader, sampler,
-            val_batches, best_name, higher, set(), {}, misfits,
+            val_batches, best_name, higher, set(), {}, [],
         )  # fmt: skip
+
+    def start_from_checkpoint(self) -> None:
+        """Take over what fits of the config's `init_from`, where it names one."""
+        if self.config.init_from:
+            self.misfits = init_from(self.model, self.config.init_from)
+            if self.averaged is not None:
+                self.averaged.module.load_state_dict(self.model.state_dict())
 
     @property
     def steps_per_epoch(self) -> int:
@@ -182,7 +188,7 @@ class Run:
             f"{len(self.val_batches.dataset) if self.val_batches is not None else 0} for validation, "  # type: ignore[arg-type]
             f"{parameters / 1e6:.2f} M parameters, {self.processes.count} × {self.processes.device}"
         )
-        if self.config.init_from:
+        if self.config.init_from and not self.step:
             report.say(f"started from {self.config.init_from}; {len(self.misfits)} tensors did not fit")
             for line in self.misfits:
                 report.say(f"  {line}")

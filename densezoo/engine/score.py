@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import math
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,9 +16,11 @@ from densezoo.engine.checkpoint import load_weights
 from densezoo.engine.config import RunConfig
 from densezoo.engine.distributed import Processes, choose_device
 from densezoo.engine.evaluate import Evaluation, evaluate
+from densezoo.engine.files import write_text
 from densezoo.engine.load import checkpoint_meta
 from densezoo.engine.log import ProgressReport
 from densezoo.errors import ConfigError
+from densezoo.visualization.curves import draw_threshold_curves
 
 
 def score_checkpoint(
@@ -78,50 +79,32 @@ def score_checkpoint(
     return found[0], found[1].scores if baseline else {}
 
 
-def results_folder(out: str | None, checkpoint: str | Path, name: str) -> Path:
-    """Return the folder for results: `out` if given, else the first free `NAME`, `NAME-2`, … beside the checkpoints.
-
-    Raises:
-        ConfigError: `out` holds something already.
-    """
-    if out is not None:
-        folder = Path(out)
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise ConfigError(f"--out {folder} is not empty; choose another folder, nothing is overwritten")
-        return folder
-    beside = Path(checkpoint).resolve().parent
-    root = beside.parent if beside.name == "checkpoints" else beside
-    number = 1
-    while (folder := root / (name if number == 1 else f"{name}-{number}")).exists():
-        number += 1
-    return folder
-
-
 def write_results(folder: Path, found: Evaluation, baseline: Mapping[str, float], about: Mapping[str, Any]) -> None:
-    """Write `metrics.json`, `predictions.json` (COCO results format) and `per_image.csv`.
+    """Write `metrics.json`, `predictions.json` (COCO results format), `per_image.csv` and a picture of PCK curves.
 
-    With several tasks, each has its own `predictions_TASK.json`.
+    `folder` exists. With several tasks, each has its own `predictions_TASK.json`.
 
     Raises:
         ConfigError: the folder cannot be written.
     """
-    metrics = {"scores": found.scores, "baseline": dict(baseline), "skipped_images": sorted(found.bad_images), **about}
+    curves = found.curves()
+    metrics = {
+        "scores": found.scores,
+        "baseline": dict(baseline),
+        "curves": {name: {"thresholds": x, "scores": y} for name, (x, y) in curves.items()},
+        "skipped_images": sorted(found.bad_images),
+        **about,
+    }
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         write_text(folder / "metrics.json", json.dumps(_json_numbers(metrics), indent=2) + "\n")
         for task, results in found.results.items():
             name = "predictions.json" if len(found.results) == 1 else f"predictions_{task}.json"
             write_text(folder / name, json.dumps(results))
         write_text(folder / "per_image.csv", _csv(found.per_image()))
+        if curves:
+            draw_threshold_curves(curves, folder / "curves.png")
     except OSError as error:
         raise ConfigError(f"results cannot be written to {folder}: {error}") from error
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
 
 
 def score_table(scores: Mapping[str, float], baseline: Mapping[str, float]) -> str:
@@ -151,4 +134,6 @@ def _csv(rows: Mapping[int, Mapping[str, float]]) -> str:
 def _json_numbers(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _json_numbers(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_json_numbers(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -54,6 +54,8 @@ def train(
         _in_first(processes, lambda: folder.begin(config))
         if resumes:
             run.restore(load_checkpoint(folder.last))
+        else:
+            run.start_from_checkpoint()
         log = RunLog(folder.metrics, folder.tensorboard, run.epoch + 1) if processes.first else None
         with ProgressReport(Console(), processes.first) as report:
             run.describe(report)
@@ -103,6 +105,11 @@ def train_epoch(run: Run, report: ProgressReport, log: RunLog | None) -> None:
     names = list(parts)
     means = processes.sum(torch.stack([parts[name] for name in names]).double() / steps).tolist()
     _require_finite(sum(means), run)
+    everywhere = processes.union(run.bad_images)
+    for error in sorted(everywhere - run.bad_images):
+        report.say(f"skipped: {error}")
+    run.bad_images |= everywhere
+    note_bad_images([], run.bad_images, config.engine.max_bad_images)
     run.epoch += 1
     values = {
         "loss": sum(means),
@@ -130,6 +137,7 @@ def validate(run: Run, report: ProgressReport, log: RunLog | None) -> float | No
     if run.val_batches is None or (run.epoch % config.engine.eval_every and run.epoch < config.epochs):
         return None
     model.eval()
+    run.processes.share_buffers(model)
     report.start("evaluating", len(run.val_batches))
     found = evaluate(
         model,
@@ -155,9 +163,10 @@ def validate(run: Run, report: ProgressReport, log: RunLog | None) -> float | No
 def keep(run: Run, folder: WorkDir, score: float | None, report: ProgressReport) -> None:
     """Write the checkpoints, and the curves where there is something new to see."""
     improved = run.note_score(score)
-    save_checkpoint(folder.last, run.checkpoint())
-    if improved or run.val_batches is None:
+    # the best first: what last.pt knows of, a resumed run will not write again
+    if improved or run.val_batches is None or not folder.best.is_file():
         save_checkpoint(folder.best, run.model_checkpoint())
+    save_checkpoint(folder.last, run.checkpoint())
     if score is not None:
         report.say(f"  {run.best_name} {score:.4f}" + (", the best so far" if improved else ""))
     if score is not None or run.epoch == run.config.epochs:

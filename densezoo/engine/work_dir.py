@@ -10,7 +10,10 @@ curves.png         loss, learning rate and scores
 from pathlib import Path
 
 from densezoo.engine.config import RunConfig, differing_keys, load_config
+from densezoo.engine.files import write_text
 from densezoo.errors import CheckpointError, ConfigError
+
+_MARK = "# written by densezoo train: the config as run\n"
 
 
 class WorkDir:
@@ -41,6 +44,8 @@ class WorkDir:
             CheckpointError: the run there was made with a config that differs in something that changes results.
         """
         if not any(path.exists() for path in (self.last, self.best, self.metrics)):
+            if self.config.exists() and not self.config.read_text(encoding="utf-8").startswith(_MARK):
+                raise ConfigError(f"{self.config} is not a run's; choose another --work-dir, nothing is overwritten")
             return False
         if not resume:
             raise ConfigError(
@@ -54,6 +59,8 @@ class WorkDir:
                 f"{self.root} was run with another config: {', '.join(differing)} differ(s) from {self.config}; "
                 "resume with the same config, or start in another --work-dir"
             )
+        if self.best.is_file() and not self.last.is_file():
+            raise CheckpointError(f"{self.best} is there, but not {self.last}; start in another --work-dir")
         return self.last.is_file()
 
     def begin(self, config: RunConfig) -> None:
@@ -64,6 +71,6 @@ class WorkDir:
         """
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            self.config.write_text(config.to_text(), encoding="utf-8")
+            write_text(self.config, _MARK + config.to_text())
         except OSError as error:
             raise ConfigError(f"--work-dir {self.root} cannot be written: {error}") from error

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from densezoo.types import Array
+from densezoo.types import Array, DatasetMeta
 
 COCO_KEYPOINTS = (
     "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder", "left_elbow",
@@ -88,3 +88,8 @@ def _enlarged(boxes: Array) -> tuple[Array, Array]:
     """Return the corners, each (G, 1, 2), of boxes grown by their own size on every side."""
     size = boxes[:, 2:] - boxes[:, :2]
     return (boxes[:, :2] - size)[:, None], (boxes[:, 2:] + size)[:, None]
+
+
+def sigmas_of(meta: DatasetMeta) -> tuple[float, ...] | None:
+    """Return the K OKS constants that the data set gives, else published ones for its joints, else None."""
+    return meta.sigmas or published_sigmas(meta.keypoint_names)

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 import torch
 from torch import nn
@@ -70,5 +71,17 @@ class ConvHead(nn.Module):
             self.branches[name] = nn.Sequential(*hidden, final)
 
     def forward(self, pyramid: Pyramid) -> Maps:
-        """Map the pyramid to {map name: (N, channels, h, w)} at the size of the level that is read."""
-        return {name: branch(pyramid[self.level]) for name, branch in self.branches.items()}
+        """Map the pyramid to {map name: (N, channels, h, w)} at the size of the level that is read.
+
+        The last convolution is float32 under autocast too: the 8 bits of a bfloat16 logit put the peak of a heatmap
+        into a wrong cell now and then.
+        """
+        maps = {}
+        for name, branch in self.branches.items():
+            x = pyramid[self.level]
+            *hidden, final = cast(nn.Sequential, branch)
+            for layer in hidden:
+                x = layer(x)
+            with torch.autocast(x.device.type, enabled=False):
+                maps[name] = final(x.float())
+        return maps

@@ -1,5 +1,6 @@
 """Distances between predicted and annotated joints, one record per annotated instance: what PCK and NME count."""
 
+import logging
 from collections.abc import Mapping
 
 import numpy as np
@@ -8,6 +9,8 @@ from densezoo.errors import DataError
 from densezoo.functional.affine import apply_affine
 from densezoo.metrics.normalizers import Normalizer
 from densezoo.types import Array, DatasetMeta, ImageTruth, Prediction, Sample
+
+logger = logging.getLogger("densezoo")
 
 
 def truth_of(sample: Sample) -> ImageTruth:
@@ -68,9 +71,12 @@ class JointErrors:
         self._skipped: set[tuple[int, int]] = set()
         self._images: set[int] = set()
         self._table: tuple[Array, Array] | None = None
+        self._warned = False
 
     def add(self, prediction: Prediction, sample: Sample) -> None:
         """Add the instances of one sample.
+
+        A sample of a detected box, which names no annotation, is left out, with a warning.
 
         Raises:
             DataError: sample or prediction lacks what it is scored by.
@@ -79,10 +85,10 @@ class JointErrors:
             return
         truth = truth_of(sample)
         if "ids" not in sample:
-            raise DataError(
-                f"{sample['path']}: the sample does not say which annotation it shows; PCK and NME need samples made "
-                "from annotated boxes"
-            )
+            if not self._warned:
+                logger.warning("PCK and NME are left out: they need samples of annotated boxes, not of detected ones")
+            self._warned = True
+            return
         points = keypoints_in_file(prediction, sample, self.num_keypoints)
         self._images.add(sample["image_id"])
         self._table = None

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from densezoo.errors import ConfigError
-from densezoo.functional.oks import oks, published_sigmas
+from densezoo.functional.oks import oks, sigmas_of
 from densezoo.metrics.joint_errors import instance_weights, keypoints_in_file, truth_of
 from densezoo.metrics.oks_matches import ImageRecord, Matches, keypoint_labels, match_images
 from densezoo.registry import METRICS
@@ -24,11 +24,6 @@ from densezoo.types import Array, DatasetMeta, ImageTruth, Metric, Prediction, S
 # COCO's thresholds are 0.50, 0.55, …, 0.95.
 _THRESHOLDS = {"": slice(None), "50": slice(0, 1), "75": slice(5, 6)}
 _AREAS = {"m": "medium", "l": "large"}
-
-
-def sigmas_of(meta: DatasetMeta) -> tuple[float, ...] | None:
-    """Return the K OKS constants that the data set gives, else published ones for its joints, else None."""
-    return meta.sigmas or published_sigmas(meta.keypoint_names)
 
 
 @METRICS.register()

@@ -102,11 +102,6 @@ def keypoint_index(name: str, meta: DatasetMeta) -> int:
     return meta.keypoint_names.index(name)
 
 
-def has_torso(meta: DatasetMeta) -> bool:
-    """Whether the data set names both shoulders and both hips."""
-    return {"left_shoulder", "right_shoulder", "left_hip", "right_hip"} <= set(meta.keypoint_names)
-
-
 def _two_names(keypoints: Sequence[str]) -> tuple[str, str]:
     if isinstance(keypoints, str) or len(keypoints) != 2:
         raise ConfigError(f"keypoints= must be two names, as ('left_eye', 'right_eye'); got {keypoints!r}")
@@ -114,7 +109,7 @@ def _two_names(keypoints: Sequence[str]) -> tuple[str, str]:
 
 
 def _torso_pairs(meta: DatasetMeta) -> tuple[tuple[int, int], ...]:
-    if not has_torso(meta):
+    if not meta.has_torso:
         raise ConfigError(
             "normalizer 'torso' needs the keypoints left_shoulder, right_shoulder, left_hip and right_hip; "
             f"the data set has {', '.join(meta.keypoint_names)}; choose normalizer='box'"

@@ -144,7 +144,9 @@ class DenseModel(nn.Module):
                 grid = self.grid(stage, name, maps)
                 if grid not in targets:
                     targets[grid] = task.encode(batch, grid)
-                for key, value in task.loss(maps, targets[grid], own).items():
+                with torch.autocast(batch["images"].device.type, enabled=False):
+                    stage_losses = task.loss(maps, targets[grid], own)
+                for key, value in stage_losses.items():
                     label = f"{name}/{key}"
                     totals[label] = totals[label] + value if label in totals else value
         return totals
@@ -168,11 +170,13 @@ class DenseModel(nn.Module):
         mirrored = self(images.flip(-1), "last") if flip_test else None
         predictions = {}
         for name, task in self.tasks.items():
-            maps = {key: value.float() for key, value in outputs[name][0].items()}
-            if mirrored is not None:
-                other = task.unflip(mirrored[name][0])
-                maps = {key: (value + other[key].float()) / 2 for key, value in maps.items()}
-            predictions[name] = task.decode(maps, self.grid(self.num_stages - 1, name, maps))
+            grid = self.grid(self.num_stages - 1, name, outputs[name][0])
+            with torch.autocast(images.device.type, enabled=False):
+                maps = task.activate(outputs[name][0])
+                if mirrored is not None:
+                    other = task.activate(task.unflip(mirrored[name][0]))
+                    maps = {key: (value + other[key]) / 2 for key, value in maps.items()}
+                predictions[name] = task.decode(maps, grid)
         return predictions
 
     def _check_tasks(self) -> None:

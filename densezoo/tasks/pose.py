@@ -14,7 +14,7 @@ from torch import Tensor
 
 from densezoo.errors import ConfigError, DataError, near_names
 from densezoo.functional import heatmaps, losses
-from densezoo.functional.oks import published_sigmas
+from densezoo.functional.oks import sigmas_of
 from densezoo.registry import METRICS, TASKS
 from densezoo.types import Batch, DatasetMeta, Grid, Maps, Metric, Prediction, Sample, Targets
 
@@ -23,7 +23,6 @@ TARGETS = ("quantised", "unbiased")
 JOINTS = ("zero_target", "mask", "visible_only")
 LOSSES = ("mse", "cross_entropy")
 REFINEMENTS = ("none", "quarter", "dark")
-TORSO = {"left_shoulder", "right_shoulder", "left_hip", "right_hip"}
 
 logger = logging.getLogger("densezoo")
 
@@ -89,6 +88,8 @@ class Pose:
                 raise ConfigError(f"Pose: no {name}={value!r}; {near_names(str(value), known)}")
         if sigma <= 0:
             raise ConfigError(f"Pose: sigma={sigma} must be above 0")
+        if flip_shift < 0:
+            raise ConfigError(f"Pose: flip_shift={flip_shift} must be 0 or more")
         if loss == "cross_entropy" and joints == "zero_target":
             raise ConfigError("Pose: loss='cross_entropy' has no zero target; use joints='mask' or 'visible_only'")
         if loss == "cross_entropy" and foreground:
@@ -116,13 +117,13 @@ class Pose:
 
         Args:
             batch: with `keypoints` (N, P, K, 3) and `valid` (N, P); P is 1, or 0 for empty annotations. With more
-                persons, a map holds the highest of their Gaussians.
+                persons, a map holds the highest of their Gaussians. Crowds count as absent.
             grid: where the map's cells lie.
 
         Returns:
             maps: `heatmap` (N, K, h, w) float32. weights: `heatmap` (N, K, 1, 1) float32, 0 or 1.
         """
-        keypoints = batch["keypoints"]
+        keypoints = self._keypoints(batch)
         labelled, supervised = self._joint_masks(batch)
         # plain numbers, since making a tensor of them on a GPU would wait for it
         x, y = ((keypoints[..., axis] - grid.origin[axis]) / grid.stride for axis in (0, 1))
@@ -139,7 +140,9 @@ class Pose:
 
     def _joint_masks(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return (N, P, K) bools: joints that are labelled inside the image, and joints that the loss sees."""
-        keypoints, valid = batch["keypoints"], batch["valid"][..., None]
+        keypoints, valid = self._keypoints(batch), batch["valid"][..., None]
+        if "crowd" in batch:
+            valid = valid & ~batch["crowd"][..., None]
         if keypoints.shape[2] != self.num_keypoints:
             raise ConfigError(f"Pose: num_keypoints={self.num_keypoints}, but the data has {keypoints.shape[2]}")
         height, width = batch["images"].shape[-2:]
@@ -151,6 +154,13 @@ class Pose:
         if self.joints == "visible_only":
             return labelled, labelled & (visibility > 1)
         return labelled, labelled
+
+    def _keypoints(self, batch: Batch) -> Tensor:
+        """Return (N, P, K, 3), unlabelled where the batch has none, as when none of its images could be read."""
+        if "keypoints" in batch:
+            return batch["keypoints"]
+        valid = batch["valid"]
+        return torch.zeros(*valid.shape, self.num_keypoints, 3, device=valid.device)
 
     def normalisers(self, batch: Batch) -> dict[str, Tensor]:
         """Return the number of joints that the loss sees, as `heatmap`."""
@@ -175,21 +185,30 @@ class Pose:
         """
         mirrored = maps[MAP].flip(-1)[:, self._known_meta("a flip test").flip_order]
         if self.flip_shift:
-            mirrored = mirrored.roll(self.flip_shift, -1)
+            mirrored = torch.cat([mirrored[..., : self.flip_shift], mirrored[..., : -self.flip_shift]], -1)
         return {MAP: mirrored}
+
+    def activate(self, maps: Maps) -> Maps:
+        """Turn raw (N, K, h, w) maps into float32 ones whose ideal peak is 1, as that of the targets is."""
+        raw = maps[MAP].float()
+        if self.loss_name == "mse":
+            return {MAP: raw}
+        # a Gaussian of peak 1 sums to about 2π sigma² cells, which is what its distribution was divided by
+        ideal_peak = 1 / max(2 * torch.pi * self.sigma**2, 1.0)
+        return {MAP: raw.flatten(-2).softmax(-1).reshape(raw.shape) / ideal_peak}
 
     def decode(self, maps: Maps, grid: Grid) -> list[Prediction]:
         """Find the highest cell of every map and refine it.
 
         Args:
-            maps: `heatmap` (N, K, h, w).
+            maps: activated `heatmap` (N, K, h, w), or a target.
             grid: where the map's cells lie.
 
         Returns:
             N predictions with one person: keypoints (1, K, 3) in network pixels, each scored by its peak (about 1 for
             a certain one), and their mean as the person's score.
         """
-        values = self._activate(maps[MAP].float())
+        values = maps[MAP].float()
         column, row, value = heatmaps.find_peaks(values)
         cells = torch.stack([column, row], -1) + 0.5
         if self.refine == "quarter":
@@ -201,14 +220,6 @@ class Pose:
         x, y = (cells[..., axis] * grid.stride + grid.origin[axis] for axis in (0, 1))
         keypoints = torch.stack([x, y, value], -1).detach().cpu().numpy()
         return [Prediction(keypoints=person[None], scores=person[None, :, 2].mean(-1)) for person in keypoints]
-
-    def _activate(self, maps: Tensor) -> Tensor:
-        """Turn raw maps into maps whose ideal peak is 1."""
-        if self.loss_name == "mse":
-            return maps
-        # a Gaussian of peak 1 sums to about 2π sigma² cells, which is what its distribution was divided by
-        ideal_peak = 1 / max(2 * torch.pi * self.sigma**2, 1.0)
-        return maps.flatten(-2).softmax(-1).view_as(maps) / ideal_peak
 
     def constant_prediction(self, samples: Iterable[Sample]) -> Prediction:
         """Return the mean pose, in network pixels: of every joint, over the samples that label it.
@@ -248,8 +259,8 @@ class Pose:
 
 def _default_metrics(meta: DatasetMeta) -> list[dict[str, Any]]:
     """Return configs of OKS AP and PCK, or of PCK alone, and then say why in the log."""
-    pck = {"type": "PCK", "normalizer": "torso" if set(meta.keypoint_names) >= TORSO else "box"}
-    if meta.sigmas or published_sigmas(meta.keypoint_names):
+    pck = {"type": "PCK", "normalizer": "torso" if meta.has_torso else "box"}
+    if sigmas_of(meta):
         return [{"type": "KeypointAP"}, pck]
     logger.warning(
         "no OKS AP, only PCK: nobody published OKS sigmas for these %d keypoints; to get AP, give "

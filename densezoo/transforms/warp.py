@@ -67,8 +67,9 @@ class Warp:
         masks, semantic: nearest pixel; outside the image 0 and 255.
         to_original: from the view to the file.
         flipped: whether the view is mirrored.
-    In a scene (its frame is the whole image) instances whose box has left the view are dropped from every array. A
-    top-down sample keeps its only instance, so that arrays of a batch stay aligned with its people.
+    In a sample of a whole image (`whole_image`) instances whose box has left the view are dropped from every array. A
+    top-down sample keeps its only instance, also where its frame happens to be the whole image, so that arrays of a
+    batch stay aligned with its people.
     """
 
     def __init__(
@@ -158,13 +159,13 @@ class Warp:
         """Return the (2, 3) affine from the sample's image to the view.
 
         Raises:
-            ConfigError: a half body is asked for in a sample with several people.
+            ConfigError: a half body is asked for in a sample of a whole image, which may show any number of people.
         """
         # The frame is in the file's pixels; the image need not be (it may have been decoded at a smaller size).
         frame = transform_boxes(invert(sample["to_original"]), sample["frame"].astype(np.float64))
         padded = enlarge_box(frame, self.padding)
         if view.half_body and "keypoints" in sample:
-            if len(sample["keypoints"]) > 1:
+            if sample.get("whole_image", False):
                 raise ConfigError("warp.half_body needs one person per sample (a top-down data set); set it to 0")
             for person in sample["keypoints"]:
                 half = half_body_frame(person, self.halves, view.prefer_upper, frame)
@@ -202,7 +203,7 @@ class Warp:
             if "masks" in sample and not keeps_axes(affine):
                 boxes = np.where(present[:, None], extents, boxes)
             warped["boxes"] = boxes.astype(np.float32)
-            if _is_scene(sample):
+            if sample.get("whole_image", False):
                 _keep_instances(warped, box_areas(warped["boxes"]) > 0)
         return warped
 
@@ -232,13 +233,6 @@ def _check_scale(scale: Any) -> tuple[float, float]:
     if low > high:
         raise ConfigError(f"warp.scale must be (low, high) with low <= high, not {tuple(scale)}")
     return low, high
-
-
-def _is_scene(sample: Sample) -> bool:
-    """Whether the frame is the whole image, to within a pixel."""
-    height, width = sample["image"].shape[:2]
-    corners = transform_boxes(sample["to_original"], np.array([0.0, 0.0, width, height]))
-    return bool(np.abs(corners - sample["frame"]).max() < 1.0)
 
 
 def _keep_instances(sample: Sample, keep: Array) -> None:

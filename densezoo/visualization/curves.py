@@ -12,6 +12,7 @@ from typing import Any
 
 from densezoo.errors import DataError
 
+COUNTS = ("_skipped", "_missed")
 MOST_SCORES = 8  # as many lines as a legend stays readable with
 
 Curve = tuple[list[float], list[float]]
@@ -91,8 +92,28 @@ def read_log(path: str | Path) -> list[dict[str, Any]]:
 
 
 def main_scores(names: Sequence[str]) -> list[str]:
-    """Choose the scores to draw: those that are not one of a family (`'PCK/left_wrist'`), at most eight."""
-    return ([name for name in names if "/" not in name] or list(names))[:MOST_SCORES]
+    """Choose the scores to draw, at most eight: no counts, and none of a family (`PCK/left_wrist` beside `PCK`)."""
+    known = set(names)
+    chosen = [name for name in names if name.rpartition("/")[0] not in known and not name.endswith(COUNTS)]
+    return chosen[:MOST_SCORES]
+
+
+def draw_threshold_curves(curves: Mapping[str, Curve], out_path: str | Path) -> None:
+    """Draw the share of correct joints over the allowed distance.
+
+    Args:
+        curves: name to thresholds and shares (0–1; NaN is left out).
+        out_path: picture to write; its ending chooses the format.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.subplots()
+    _draw_lines(axes, curves)
+    axes.set_xlabel("allowed distance, in lengths of the normaliser")
+    axes.set_ylabel("share of joints within it")
+    axes.set_ylim(0, 1)
+    figure.savefig(out_path, dpi=110)
 
 
 def _names(records: Sequence[Mapping[str, Any]], key: str) -> list[str]:

@@ -42,7 +42,7 @@ def test_test_prints_a_table_and_writes_results_that_pycocotools_reads(trained, 
     out = capsys.readouterr().out
     assert "pose/PCK@0.2" in out
     assert "baseline" in out
-    assert files(folder) == ["metrics.json", "per_image.csv", "predictions.json"]
+    assert files(folder) == ["curves.png", "metrics.json", "per_image.csv", "predictions.json"]
     metrics = json.loads((folder / "metrics.json").read_text())
     assert metrics["flip_test"] is True
     assert 0 <= metrics["baseline"]["pose/PCK@0.2"] <= 1
@@ -146,6 +146,8 @@ def test_help_of_every_command_has_an_example(command, capsys):
         ("warp['scale'] = (1.25, 0.75)", "scale"),
         ("train_data['subset'] = dict(folds=2, keep=[])", "subset"),
         ("neck['feedback'] = ['pose.heatmaps']", "did you mean 'pose.heatmap'"),
+        ("tasks['pose']['sigma'] = 'abc'", "task 'Pose': sigma must be float, not 'abc'"),
+        ("neck['num_stages'] = 1.5", "neck 'StackedHourglass': num_stages must be int, not 1.5"),
     ],
 )
 def test_errors_of_the_user_are_one_line_and_exit_code_2(tiny_config, tmp_path, capsys, change, message):
@@ -155,6 +157,32 @@ def test_errors_of_the_user_are_one_line_and_exit_code_2(tiny_config, tmp_path, 
     assert message in error
     assert [line for line in error.splitlines() if line.startswith("densezoo train: ")] == error.splitlines()[-1:]
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_errors_of_data_workers_are_one_line_too(tiny_config, tmp_path, capsys, workers):
+    change = "train_data['view'] = 'scenes'\nval_data = None\nwarp['half_body'] = 1.0\n"
+    tiny_config.write_text(tiny_config.read_text() + change + f"engine['workers'] = {workers}\n")
+    assert main(["train", str(tiny_config), "--work-dir", str(tmp_path / "run")]) == 2
+    error = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("draw")]
+    assert len(error) == 1
+    assert "half_body" in error[0]
+
+
+def test_options_without_a_value_are_an_error_of_the_command_line(tiny_config, capsys):
+    with pytest.raises(SystemExit) as exit_:
+        main(["profile", str(tiny_config), "--cfg-options", "epochs", "3"])
+    assert exit_.value.code == 2
+    assert "write KEY=VALUE" in capsys.readouterr().err
+
+
+def test_an_image_that_cannot_be_read_is_named_and_skipped(trained, tmp_path, caplog, capsys):
+    config, checkpoint = trained
+    cv2.imwrite(str(tmp_path / "good.png"), np.zeros((40, 40, 3), "uint8"))
+    (tmp_path / "bad.jpg").write_bytes(b"no image")
+    assert main(["predict", str(config), str(checkpoint), str(tmp_path), "--out", str(tmp_path / "out")]) == 0
+    assert any("bad.jpg" in record.getMessage() for record in caplog.records)
+    assert "1 predictions on 1 images" in capsys.readouterr().out
 
 
 def test_results_are_never_overwritten(trained, tmp_path, capsys):

@@ -4,8 +4,10 @@ without a default; what a test says about one part it says about all."""
 import pytest
 import torch
 
-import densezoo.models  # noqa: F401  # registers every part of a model
-from densezoo.registry import ENCODERS, HEADS, NECKS, TASKS
+import densezoo.datasets  # these three register every part
+import densezoo.metrics
+import densezoo.models  # noqa: F401
+from densezoo.registry import DATASETS, ENCODERS, FUSIONS, HEADS, METRICS, NECKS, TASKS
 from densezoo.types import DatasetMeta
 
 NAMES = ("nose", "left_shoulder", "right_shoulder", "left_hip", "right_hip")
@@ -23,8 +25,9 @@ SMALL = {"NewellStem": {"channels": 16}}
 
 
 def pytest_generate_tests(metafunc):
-    """Parametrise `encoder`, `neck`, `head` and `task` over what is registered."""
-    for kind, registry in (("encoder", ENCODERS), ("neck", NECKS), ("head", HEADS), ("task", TASKS)):
+    """Parametrise `encoder`, `neck`, `fusion`, `head`, `task`, `metric` and `dataset` over what is registered."""
+    for registry in (ENCODERS, NECKS, FUSIONS, HEADS, TASKS, METRICS, DATASETS):
+        kind = registry.name
         if kind in metafunc.fixturenames:
             metafunc.parametrize(kind, [name for name in registry.names() if not name.endswith("InATest")])
 

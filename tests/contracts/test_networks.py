@@ -1,4 +1,4 @@
-"""What every encoder, neck and head must do."""
+"""What every encoder, neck, fusion and head must do."""
 
 import inspect
 
@@ -7,7 +7,7 @@ import torch
 from mmengine.registry import MODELS
 from torch import nn
 
-from densezoo.registry import ENCODERS, HEADS, NECKS
+from densezoo.registry import ENCODERS, FUSIONS, HEADS, NECKS
 
 NORM_TYPES = (nn.modules.batchnorm._BatchNorm, nn.GroupNorm, nn.LayerNorm)
 SIZES = [(33, 47), (64, 32), (9, 5), (1, 1)]
@@ -150,6 +150,31 @@ def test_necks_take_any_number_of_stages(neck, config_of):
         module = build_neck(config_of(neck, num_stages=num_stages))
         assert module.num_stages == num_stages
         check_every_parameter_learns(module, run_neck(module, pyramid_of())[-1])
+
+
+@pytest.mark.parametrize("size", [(9, 13), (3, 2), (1, 1)])
+def test_fusions_learn_and_take_any_size_in_a_neck(fusion, config_of, size):
+    config = config_of("StackedHourglass", depth=2, num_stages=2, norm="none", fusion=config_of(fusion))
+    module = build_neck(config, channels=16)
+    pyramids = run_neck(module, pyramid_of(2, size))
+    assert [pyramid[0].shape for pyramid in pyramids] == [(2, 16, *size)] * 2
+    check_every_parameter_learns(module, pyramids[-1])
+    check_batch_equals_singles(
+        lambda pyramid: [level for out in run_neck(module.eval(), pyramid) for level in out], pyramid_of(3, size)
+    )
+
+
+def test_fusions_say_their_width_and_leave_their_maps_alone(fusion, config_of):
+    for count in (2, 3):
+        module = FUSIONS.build(config_of(fusion), in_channels=[6] * count)
+        maps = [torch.randn(2, 6, 5, 3) for _ in range(count)]
+        before = [level.clone() for level in maps]
+        fused = module(maps)
+        assert fused.shape == (2, module.out_channels, 5, 3)
+        assert all(torch.equal(level, kept) for level, kept in zip(maps, before, strict=True))
+        for index in range(count):  # every map counts
+            changed = [level + (place == index) for place, level in enumerate(maps)]
+            assert not torch.allclose(module(changed), fused)
 
 
 def test_heads_give_the_maps_they_are_asked_for(head, config_of):

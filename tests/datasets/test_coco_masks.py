@@ -87,6 +87,15 @@ def test_every_kind_decodes_as_pycocotools_does(store_of):
         ({"size": [13, 9], "counts": [117]}, "for 9x13 pixels, the image has 13x9"),
         ([[0, 0, 1e9, 0, 1e9, 1e9]], "far outside"),
         ([[0, 0, float("nan"), 0, 1, 1]], "no number"),
+        ([1, 2, 3], r"a polygon must be numbers x, y, …, not \[1.0, 2.0, 3.0\]"),
+        ([[1, 2, 3]], "a polygon must be"),
+        ([["a"]], "a polygon must be"),
+        ([[1, 2, 3, 4, 5, 6], [[7, 8]]], "a polygon must be"),
+        (3, "must be a list of polygons or an RLE, not 3"),
+        ({"counts": [1]}, "'size' of its RLE must be .* not None"),
+        ({"size": list(SIZE)}, "'counts' of its RLE must be .* not None"),
+        ({"size": list(SIZE), "counts": [130, -13]}, r"'counts' of its RLE must be .* not \[130, -13\]"),
+        ({"size": list(SIZE), "counts": "ß\ud800"}, "'counts' of its RLE must be"),
     ],
 )
 def test_a_malformed_segmentation_is_named_and_never_decoded(store_of, segmentation, message):
@@ -95,3 +104,19 @@ def test_a_malformed_segmentation_is_named_and_never_decoded(store_of, segmentat
         decode_masks(store, np.array([1]), SIZE)
     with pytest.raises(DataError, match="annotation 71"):
         mask_rle(store, 1, SIZE)
+    assert decode_masks(store, np.array([0]), SIZE).sum() == 0
+
+
+def test_a_malformed_segmentation_leaves_those_around_it_as_they_are(store_of):
+    mask = np.random.default_rng(0).integers(0, 2, SIZE, np.uint8)
+    square = [[1, 1, 6, 1, 6, 6, 1, 6]]
+    store = store_of([uncompressed(mask), "?", square, [[1, 2, 3]], compressed(mask), {"size": [0, 0]}, square])
+    drawn = coco_mask.decode(coco_mask.frPyObjects(square, *SIZE))[..., 0]
+    np.testing.assert_array_equal(decode_masks(store, np.array([0, 2, 4, 6]), SIZE), [mask, drawn, mask, drawn])
+
+
+def test_a_flat_list_of_numbers_is_one_polygon(store_of):
+    corners = [1.1, 2.1, 11.3, 1.7, 6.9, 8.3]
+    flat, nested = decode_masks(store_of([corners, [corners]]), np.arange(2), SIZE)
+    assert flat.sum() > 20
+    np.testing.assert_array_equal(flat, nested)

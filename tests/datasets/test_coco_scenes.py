@@ -39,6 +39,7 @@ def test_a_scene_has_all_categories_and_crowds(scene):
     assert sample["crowd"].tolist() == [False, True]
     assert sample["boxes"].tolist() == [[1, 1, 6, 3], [0, 0, 2, 2]]
     assert sample["frame"].tolist() == [0, 0, 6, 4]
+    assert sample["whole_image"] is True
     assert sample["keypoints"].tolist() == [[[1, 2, 2], [3, 3, 1]], [[0, 0, 0]] * 2]
     assert np.argwhere(sample["masks"][1]).tolist() == [[0, 1], [3, 0]]
     assert sample["masks"][0].sum() == 0
@@ -67,6 +68,27 @@ def test_without_keypoints_there_are_none(write_coco):
     assert "keypoints" not in dataset.read(0)
     assert "keypoints" not in dataset.truth(0)
     assert "masks" not in dataset.read(0)
+
+
+def test_keypoints_can_be_described_by_the_config(scene, write_coco):
+    dataset = CocoScenes(**scene, flip_pairs=[], sigmas=[0.1, 0.2], num_keypoints=2)
+    assert (dataset.meta.flip_pairs, dataset.meta.sigmas) == ((), (0.1, 0.2))
+    assert (dataset.meta.classes, dataset.meta.category_ids) == (("car", "bird"), (20, 30))
+    with pytest.raises(ConfigError, match=r"num_keypoints is 17, but category 'bird' of .* has 2 keypoints"):
+        CocoScenes(**scene, num_keypoints=17)
+    with pytest.raises(ConfigError, match="sigmas must be 2"):
+        CocoScenes(**scene, sigmas=[0.1])
+    bare = write_coco([image(1)], [], [CAR], "bare.json")
+    with pytest.raises(ConfigError, match="no category has keypoints; take flip_pairs, sigmas out"):
+        CocoScenes(**bare, flip_pairs=[], sigmas=[0.1])
+
+
+def test_annotations_that_only_poses_or_masks_need_do_not_stand_in_the_way_of_boxes(write_coco):
+    odd = {"id": 1, "image_id": 1, "category_id": 20, "bbox": [1, 1, 2, 2], "keypoints": [1, 2, 2], "segmentation": 5}
+    where = write_coco([image(1)], [odd], [CAR])
+    sample = CocoScenes(**where).read(0)
+    assert sample["boxes"].tolist() == [[1, 1, 3, 3]]
+    assert "keypoints" not in sample
 
 
 def test_categories_with_different_keypoints_need_a_choice(write_coco):

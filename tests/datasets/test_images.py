@@ -48,6 +48,30 @@ def test_trouble_is_told_apart_and_the_file_named(tmp_path):
         read_image(tmp_path / "fine.png", (6, 4), "set.json")
 
 
+def with_thumbnail(jpeg, marker=b"\xff\xe1"):
+    """The JPEG with an EXIF segment that holds a whole JPEG of its own, as cameras write it."""
+    thumbnail = b"Exif\0\0" + cv2.imencode(".jpg", np.zeros((8, 8, 3), np.uint8))[1].tobytes()
+    return jpeg[:2] + marker + (2 + len(thumbnail)).to_bytes(2, "big") + thumbnail + jpeg[2:]
+
+
+@pytest.mark.parametrize("progressive", [0, 1])
+def test_a_jpeg_with_a_thumbnail_is_whole_or_cut_short(tmp_path, progressive):
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
+    plain = cv2.imencode(".jpg", noise, [cv2.IMWRITE_JPEG_PROGRESSIVE, progressive])[1].tobytes()
+    path = tmp_path / "camera.jpg"
+    path.write_bytes(plain)
+    pixels = read_image(path)
+    stored = with_thumbnail(plain)
+    # fill bytes before a marker are allowed, and what a camera appends after the image may look like a marker
+    for whole in (stored, with_thumbnail(plain, b"\xff\xff\xff\xe1"), stored + b"video \xff\xda \xff\xd8 more"):
+        path.write_bytes(whole)
+        np.testing.assert_array_equal(read_image(path), pixels)
+    for length in (len(stored) - 2, len(stored) * 2 // 3, len(stored) - len(plain) + 10, 30, 3):
+        path.write_bytes(stored[:length])
+        with pytest.raises(DataError, match=r"camera\.jpg: the image ends early"):
+            read_image(path)
+
+
 def test_labels_of_a_palette_image_are_its_indices(tmp_path):
     labels = np.array([[0, 1, 2], [255, 1, 0]], np.uint8)
     palette = Image.fromarray(labels)

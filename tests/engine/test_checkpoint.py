@@ -39,6 +39,9 @@ def test_broken_and_foreign_files_are_refused_by_name(tmp_path):
     broken.write_bytes(b"not a checkpoint")
     with pytest.raises(CheckpointError, match=r"broken\.pt does not load"):
         load_checkpoint(broken)
+    (tmp_path / "empty.pt").touch()
+    with pytest.raises(CheckpointError, match=r"empty\.pt does not load"):
+        load_checkpoint(tmp_path / "empty.pt")
     truncated = tmp_path / "cut.pt"
     save_checkpoint(truncated, {"model": {"w": torch.ones(1000)}})
     truncated.write_bytes(truncated.read_bytes()[:2000])

@@ -77,11 +77,34 @@ def test_a_resumed_run_ends_byte_equal_to_one_that_never_stopped(tiny_config, tm
     train(config, tmp_path / "parts", resume=True)
     whole, parts = (load_checkpoint(tmp_path / name / "checkpoints/last.pt") for name in ("whole", "parts"))
     assert_byte_equal(whole["model"], parts["model"])
+    assert_byte_equal(weights(tmp_path / "whole", "best"), weights(tmp_path / "parts", "best"))
     assert_byte_equal(whole["trained_model"], parts["trained_model"])
     assert torch.equal(whole["rng"]["torch"], parts["rng"]["torch"])
     strip = [{key: value for key, value in line.items() if "second" not in key and key != "data_wait"}
              for name in ("whole", "parts") for line in lines(tmp_path / name)]  # fmt: skip
     assert strip[: len(strip) // 2] == strip[len(strip) // 2 :]
+
+
+def test_a_plateau_schedule_and_uneven_accumulation_survive_a_resume(tiny_config, tmp_path, monkeypatch):
+    config = replace(
+        load_config(tiny_config, {"epochs": 3, "batch_size": 3}).with_engine(accumulate=2),
+        schedule={"type": "plateau", "factor": 0.2, "patience": 0},
+        optimizer={"type": "rmsprop", "lr": 2.5e-4, "alpha": 0.99},
+    )
+    train(config, tmp_path / "whole")
+    monkeypatch.setattr(train_module, "draw_curves", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        train(config, tmp_path / "parts")
+    monkeypatch.undo()
+    train(config, tmp_path / "parts", resume=True)
+    assert_byte_equal(weights(tmp_path / "whole"), weights(tmp_path / "parts"))
+    assert [line.get("lr") for line in lines(tmp_path / "whole")] == [
+        line.get("lr") for line in lines(tmp_path / "parts")
+    ]
+
+
+def interrupt(*_):
+    raise KeyboardInterrupt
 
 
 def test_a_finished_run_is_not_run_again_nor_overwritten(tiny_config, tmp_path):
@@ -182,6 +205,20 @@ def test_init_from_reports_what_did_not_fit(tiny_config, tmp_path, capsys):
     out = capsys.readouterr().out
     assert f"started from {checkpoint}" in out
     assert "neck.stages.2." in out
+    checkpoint.unlink()
+    train(wider, tmp_path / "second", resume=True)  # a run that has begun needs the file no more
+    assert "started from" not in capsys.readouterr().out
+
+
+def test_processes_of_torchrun_must_be_joined(tiny_config, tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ConfigError, match="add --launcher pytorch"):
+        train(load_config(tiny_config), tmp_path / "run")
+
+
+def test_a_task_without_metrics_is_refused(tiny_config, tmp_path):
+    with pytest.raises(ConfigError, match="no task has a metric"):
+        train(load_config(tiny_config, {"tasks.pose.metrics": []}), tmp_path / "run")
 
 
 def free_port():

@@ -43,6 +43,21 @@ def test_files_of_a_run_without_its_config_are_not_touched(config, tmp_path):
         folder.check(config, resume=True)
 
 
+def test_a_config_that_no_run_wrote_is_not_overwritten(config, tmp_path):
+    (tmp_path / "config.py").write_text("mine = 1\n")
+    with pytest.raises(ConfigError, match=r"is not a run's"):
+        WorkDir(tmp_path).check(config, resume=False)
+
+
+def test_a_best_checkpoint_without_a_last_one_is_not_overwritten(config, tmp_path):
+    folder = WorkDir(tmp_path / "run")
+    folder.begin(config)
+    folder.best.parent.mkdir()
+    folder.best.touch()
+    with pytest.raises(CheckpointError, match="start in another --work-dir"):
+        folder.check(config, resume=True)
+
+
 def test_a_folder_that_cannot_be_made_is_named(config, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match=r"--work-dir .*file.* cannot be written"):

@@ -33,3 +33,12 @@ def test_hidden_convolutions_and_initial_weights():
         (5, 4, 1, 1),
     ]
     assert head([torch.randn(2, 8, 3, 3)])["heat"].eq(0).all()
+
+
+def test_maps_are_float32_under_autocast():
+    head = ConvHead([8], [4], {"heatmap": 3}, hidden_channels=[8])
+    with torch.autocast("cpu", torch.bfloat16):
+        maps = head([torch.rand(1, 8, 5, 5)])
+    assert maps["heatmap"].dtype == torch.float32
+    values = maps["heatmap"].flatten()
+    assert not torch.equal(values, values.bfloat16().float())

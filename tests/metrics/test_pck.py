@@ -218,11 +218,21 @@ def test_joints_without_a_torso_are_refused_with_a_way_out():
         PCK(DatasetMeta())
 
 
-def test_samples_without_truth_or_ids_are_refused(
+def test_samples_without_truth_are_refused(
     body: DatasetMeta, make_truth: Callable, make_sample: Callable, make_prediction: Callable, person: Array
 ):
-    for missing, message in (("truth", "no annotated keypoints"), ("ids", "which annotation it shows")):
-        sample = make_sample(make_truth(person[None]))
-        del sample[missing]
-        with pytest.raises(DataError, match=message):
-            PCK(body).update([make_prediction(person[None, :, :2])], [sample])
+    sample = make_sample(make_truth(person[None]))
+    del sample["truth"]
+    with pytest.raises(DataError, match="no annotated keypoints"):
+        PCK(body).update([make_prediction(person[None, :, :2])], [sample])
+
+
+def test_detected_boxes_are_left_out_with_one_warning(
+    body: DatasetMeta, make_truth: Callable, make_sample: Callable, make_prediction: Callable, person: Array, caplog
+):
+    sample = make_sample(make_truth(person[None]))
+    del sample["ids"]
+    metric = PCK(body)
+    metric.update([make_prediction(person[None, :, :2])] * 2, [sample] * 2)
+    assert np.isnan(metric.compute()["PCK@0.2"])
+    assert len(caplog.records) == 1

@@ -251,7 +251,7 @@ def test_semantic_is_ignored_and_masks_are_empty_outside_the_image():
     assert not warped["masks"][0, :20].any()
 
 
-def test_scene_drops_instances_that_left_the_view_from_every_array():
+def test_a_whole_image_drops_instances_that_left_the_view_from_every_array():
     boxes = np.array([[0, 40, 8, 60], [40, 40, 60, 60], [92, 0, 100, 10]], dtype=np.float32)
     sample = make_sample(
         (100, 100),
@@ -261,6 +261,7 @@ def test_scene_drops_instances_that_left_the_view_from_every_array():
         crowd=np.array([False, True, False]),
         masks=np.zeros((3, 100, 100), np.uint8),
         keypoints=np.ones((3, 5, 3), np.float32),
+        whole_image=True,
     )
     warped = fixed_warp(View(scale=1.25), 100, padding=1.0)(sample, np.random.default_rng(0))
     np.testing.assert_array_equal(warped["ids"], [12])
@@ -272,8 +273,10 @@ def test_scene_drops_instances_that_left_the_view_from_every_array():
     assert len(sample["ids"]) == 3  # the sample that came in is left as it was
 
 
-def test_top_down_sample_keeps_its_person_even_out_of_view():
-    sample = make_sample((100, 100), frame=[0, 0, 20, 40], boxes=np.array([[0, 0, 20, 40]], np.float32))
+@pytest.mark.parametrize("frame", [[0, 0, 20, 40], [0, 0, 100, 100]])
+def test_top_down_sample_keeps_its_person_even_out_of_view(frame):
+    """Also where the frame happens to be the whole image."""
+    sample = make_sample((100, 100), frame=frame, boxes=np.array([[0, 0, 20, 40]], np.float32))
     sample["ids"] = np.array([5])
     warped = fixed_warp(View(shift=(1.0, 0.0)), 64)(sample, np.random.default_rng(0))
     np.testing.assert_array_equal(warped["ids"], [5])
@@ -407,10 +410,12 @@ def test_half_body_looks_at_one_half():
     np.testing.assert_array_equal(shown[True]["keypoints"][0, :, 2], [2, 2, 2, 0, 0])
 
 
-def test_half_body_in_a_scene_of_several_is_refused():
+@pytest.mark.parametrize("people", [0, 1, 2])
+def test_half_body_of_a_whole_image_is_refused_however_many_it_shows(people):
     warp = fixed_warp(View(half_body=True), 32, half_body=1.0)
+    sample = make_sample(keypoints=np.ones((people, 5, 3), np.float32), whole_image=True)
     with pytest.raises(ConfigError, match="half_body needs one person per sample"):
-        warp(make_sample(keypoints=np.ones((2, 5, 3), np.float32)), np.random.default_rng(0))
+        warp(sample, np.random.default_rng(0))
 
 
 @pytest.mark.parametrize(

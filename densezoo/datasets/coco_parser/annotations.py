@@ -7,7 +7,7 @@ I images in file order, A annotations grouped by image and in file order within 
 `labels`, `crowd`, `areas` (A) · `boxes` (A, 4) x, y, width, height as annotated, NaN where there is none · `keypoints`
 (T, 3) and `keypoint_ends` (A + 1) · `labelled` (A) number of keypoints with visibility > 0 · `mask_kinds` (A), one of
 `NO_MASK` … · `coordinates` of all polygons, `part_ends` (parts + 1) in coordinates, `mask_parts` (A + 1) in parts ·
-`rle_bytes`, `rle_ends` (A + 1), `rle_sizes` (A, 2) height, width.
+`rle_bytes` (of a malformed mask the reason, UTF-8), `rle_ends` (A + 1), `rle_sizes` (A, 2) height, width.
 """
 
 from array import array
@@ -137,7 +137,7 @@ def _annotation_columns(records: list[Any], order: list[int], categories: list[d
         boxes.extend(box or array("d", [float("nan")] * 4))
         keypoints.extend(map(float, _keypoints(record, categories[labels[-1]], where)))
         keypoint_ends.append(len(keypoints) // 3)
-        masks.add(record.get("segmentation"), where)
+        masks.add(record.get("segmentation"))
     refuse_twins(ids, "annotation")
     columns: dict[str, Array] = {
         "ids": np.array(ids, np.int64),
@@ -162,9 +162,9 @@ def _annotation_columns(records: list[Any], order: list[int], categories: list[d
 
 def _keypoints(record: dict[str, Any], category: dict[str, Any], where: str) -> Iterable[float]:
     values = record.get("keypoints")
-    if values is None:
-        return ()
     count = len(category["keypoints"])
+    if values is None or not count:  # without names nobody knows what they are, and boxes and masks do not need them
+        return ()
     if not isinstance(values, array):
         raise Fault(f"{where}: 'keypoints' must be a list of numbers x, y, visibility, not {short(values)}")
     if len(values) not in (0, 3 * count):

@@ -1,0 +1,39 @@
+"""Files written whole or not at all, in folders that can be written."""
+
+import os
+from pathlib import Path
+
+from densezoo.errors import ConfigError
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file; a kill at any moment leaves the old file or the new one."""
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(text, encoding="utf-8")
+    os.replace(partial, path)
+
+
+def new_folder(out: str | Path) -> Path:
+    """Make a folder for results, and return it; one that is there must be empty.
+
+    Raises:
+        ConfigError: it holds something already, or cannot be made.
+    """
+    folder = Path(out)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            raise ConfigError(f"--out {folder} is not empty; choose another folder, nothing is overwritten")
+    except OSError as error:
+        raise ConfigError(f"--out {folder} cannot be written: {error}") from error
+    return folder
+
+
+def free_folder(checkpoint: str | Path, name: str) -> Path:
+    """Return the first free `NAME`, `NAME-2`, … in the work dir of a checkpoint, or beside one that has none."""
+    beside = Path(checkpoint).resolve().parent
+    root = beside.parent if beside.name == "checkpoints" else beside
+    number = 1
+    while (folder := root / (name if number == 1 else f"{name}-{number}")).exists():
+        number += 1
+    return folder

@@ -1,0 +1,88 @@
+import os
+
+import pytest
+from mmengine.registry import MODELS as ROOT_MODELS
+from torch import nn
+
+import densezoo
+from densezoo.errors import ConfigError, near_names
+from densezoo.registry import DATASETS, ENCODERS, FUSIONS, HEADS, METRICS, NECKS, TASKS, PartRegistry
+
+
+@pytest.fixture
+def birds():
+    registry = PartRegistry("bird")
+
+    @registry.register()
+    class Sparrow:
+        def __init__(self, wings, colour="brown", given=None):
+            self.wings, self.colour, self.given = wings, colour, given
+
+    yield registry
+    densezoo.registry._KIND_OF_NAME.pop("Sparrow")
+
+
+def test_a_part_is_built_from_its_config_and_what_the_program_gives(birds):
+    built = birds.build({"type": "Sparrow", "wings": 2}, given=7, not_asked_for=1)
+    assert (built.wings, built.colour, built.given) == (2, "brown", 7)
+    assert birds.build({"type": "densezoo.Sparrow", "wings": 3}).wings == 3
+
+
+@pytest.mark.parametrize(
+    ("cfg", "message"),
+    [
+        ({"type": "Sparow", "wings": 2}, "no bird is called 'Sparow'; did you mean 'Sparrow'?"),
+        ({"type": "os.system", "wings": 2}, "no bird is called 'os.system'"),
+        ({"type": os.system, "wings": 2}, "must be a name"),
+        ({"wings": 2}, "needs a dict with a 'type'"),
+        ({"type": "Sparrow", "wings": 2, "color": "red"}, "has no argument 'color'; did you mean 'colour'?"),
+        ({"type": "Sparrow"}, "needs the argument 'wings'"),
+        ({"type": "Sparrow", "wings": 2, "given": 1}, "'given' is worked out by the program"),
+    ],
+)
+def test_wrong_configs_name_the_mistake_and_the_way_out(birds, cfg, message):
+    with pytest.raises(ConfigError) as error:
+        birds.build(cfg, given=7)
+    assert message in str(error.value)
+
+
+def test_a_name_is_taken_across_kinds(birds):
+    with pytest.raises(ConfigError, match="'Sparrow' is already registered as a bird"):
+        PartRegistry("tree").register("Sparrow")(type("Sparrow", (), {}))
+
+
+def test_every_network_part_resolves_from_openmmlab():
+    import densezoo.models  # noqa: F401  # registers all parts
+
+    for registry in (ENCODERS, NECKS, HEADS, FUSIONS):
+        for name in registry.names():
+            cls = registry.get(name)
+            if issubclass(cls, nn.Module):
+                assert ROOT_MODELS.get(f"densezoo.{name}") is cls
+
+
+def test_class_names_are_registered_names_and_files_are_their_snake_case():
+    import densezoo.datasets
+    import densezoo.models  # noqa: F401
+
+    for registry in (ENCODERS, NECKS, HEADS, TASKS, DATASETS, METRICS):
+        for name in registry.names():
+            cls = registry.get(name)
+            if not cls.__module__.startswith("densezoo."):
+                continue  # a test's own part
+            file = cls.__module__.rsplit(".", 1)[1]
+            assert cls.__name__ == name
+            assert file.replace("_", "") == name.lower()
+
+
+def test_near_names():
+    assert near_names("hourglas", ["Hourglass", "FPN"]) == "did you mean 'Hourglass'?"
+    assert near_names("zzz", ["b", "a"]) == "known: 'a', 'b'"
+    assert near_names("zzz", []) == "none are known"
+
+
+def test_the_public_api_is_what_it_promises():
+    for name in densezoo.__all__:
+        assert callable(getattr(densezoo, name))
+    with pytest.raises(AttributeError, match="no attribute 'secret'"):
+        _ = densezoo.secret
