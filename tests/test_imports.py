@@ -11,6 +11,7 @@ PACKAGE = Path(densezoo.registry.__file__).parent
 ROWS = [
     {"errors"},
     {"types"},
+    {"contracts"},
     {"registry"},
     {"layers", "functional"},
     {"encoders", "necks", "heads", "tasks", "metrics", "transforms", "datasets", "visualization"},

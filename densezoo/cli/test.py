@@ -17,11 +17,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_inference(parser)
     parser.add_argument("--out", metavar="DIR", help="default: a new folder test, test-2, … beside the checkpoints")
     parser.add_argument("--baseline", action="store_true", help="also score an answer that never looks at the image")
+    parser.add_argument("--cases", type=int, default=0, metavar="N", help="draw the N best and N worst images (0)")
 
 
 def run(options: argparse.Namespace) -> int:
     """Score."""
     from densezoo.engine.files import free_folder, new_folder
+    from densezoo.engine.load import checkpoint_meta
+    from densezoo.engine.pictures import draw_cases, write_image
     from densezoo.engine.score import score_checkpoint, score_table, write_results
 
     config = read_config(options)
@@ -30,5 +33,9 @@ def run(options: argparse.Namespace) -> int:
     about = {"checkpoint": options.checkpoint, "config": options.config, "flip_test": config.engine.flip_test}
     print(score_table(found.scores, baseline))
     write_results(folder, found, baseline, about)
+    ranked = found.ranked()[: options.cases], found.ranked()[::-1][: options.cases]
+    for name, chosen in zip(("best.png", "worst.png"), ranked, strict=True):
+        if chosen:
+            write_image(folder / name, draw_cases(found, chosen, checkpoint_meta(options.checkpoint)))
     print(f"written to {folder}: metrics.json, per_image.csv, predictions")
     return 0

@@ -14,12 +14,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from densezoo.contracts import Dataset
 from densezoo.datasets.coco_pose import CocoPose
 from densezoo.datasets.coco_scenes import CocoScenes
 from densezoo.datasets.synthetic_files import SyntheticSpec, generate, is_generated
 from densezoo.errors import ConfigError
 from densezoo.registry import DATASETS
-from densezoo.types import Dataset, ImageTruth, Sample
+from densezoo.types import ImageTruth, Sample
 
 VIEWS = ("pose", "scenes")
 

@@ -3,9 +3,10 @@
 import copy
 from collections.abc import Iterator
 
+from densezoo.contracts import Task
 from densezoo.engine.loading import WarpedDataset
 from densezoo.errors import DataError
-from densezoo.types import Batch, Prediction, Sample, Task
+from densezoo.types import Batch, Prediction, Sample
 
 _MOST_SAMPLES = 5000  # a mean over more changes nothing and reads for minutes
 

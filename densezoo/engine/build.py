@@ -9,6 +9,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 import densezoo.datasets  # noqa: F401  # so that data sets are registered
+from densezoo.contracts import Dataset
 from densezoo.engine.config import RunConfig
 from densezoo.engine.distributed import Processes
 from densezoo.engine.loading import EpochBatches, WarpedDataset, make_loader
@@ -16,7 +17,7 @@ from densezoo.errors import ConfigError, DataError
 from densezoo.models import DenseModel, build_model
 from densezoo.registry import DATASETS, check_arguments
 from densezoo.transforms import Photometric, Warp
-from densezoo.types import Dataset, DatasetMeta, Sample
+from densezoo.types import DatasetMeta, Sample
 
 
 def build_dataset(cfg: Mapping[str, Any], data_root: str) -> Dataset:

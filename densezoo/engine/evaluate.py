@@ -1,5 +1,6 @@
 """The evaluation loop: predict every sample once, over any number of processes, and score."""
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -7,11 +8,12 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
+from densezoo.contracts import HasCurve, Metric, Task
 from densezoo.engine.distributed import Processes
 from densezoo.engine.loading import to_device
 from densezoo.errors import ConfigError, DataError, near_names
 from densezoo.functional.affine import apply_affine, transform_boxes
-from densezoo.types import Batch, DatasetMeta, HasCurve, ImageTruth, Metric, Prediction, Sample, Task
+from densezoo.types import Batch, DatasetMeta, ImageTruth, Prediction, Sample
 
 
 class Predictor(Protocol):
@@ -34,12 +36,14 @@ class Evaluation:
         metrics: task name to its metrics, with their per-image records.
         results: task name to answers in COCO results format, in the files' pixels.
         bad_images: why images were skipped.
+        files: image id to its file and the annotations there.
     """
 
     metrics: dict[str, list[Metric]]
     scores: dict[str, float] = field(default_factory=dict)
     results: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     bad_images: set[str] = field(default_factory=set)
+    files: dict[int, tuple[str, ImageTruth]] = field(default_factory=dict)
 
     def per_image(self) -> dict[int, dict[str, float]]:
         """Image id to `task/score` to value."""
@@ -49,6 +53,13 @@ class Evaluation:
                 for image_id, scores in metric.per_image().items():
                     rows.setdefault(image_id, {}).update({f"{task}/{key}": value for key, value in scores.items()})
         return dict(sorted(rows.items()))
+
+    def ranked(self) -> list[tuple[int, float]]:
+        """Image ids and scores by the first metric of the first task, the best first; images without a score are out."""
+        metric = next(iter(self.metrics.values()))[0]
+        scores = [(image_id, next(iter(found.values()))) for image_id, found in metric.per_image().items()]
+        known = [(image_id, score) for image_id, score in scores if not math.isnan(score)]
+        return sorted(known, key=lambda pair: pair[1], reverse=metric.higher_is_better)
 
     def curves(self) -> dict[str, tuple[list[float], list[float]]]:
         """`task/score` to thresholds, from 0 to twice the metric's own, and the scores there."""
@@ -104,6 +115,7 @@ def evaluate(
                 kept_samples = [samples[row] for row in readable]
                 for metric in found.metrics[name]:
                     metric.update(kept, kept_samples)
+                found.files |= {sample["image_id"]: (sample["path"], sample["truth"]) for sample in kept_samples}
                 for answer, sample in zip(kept, kept_samples, strict=True):
                     found.results[name] += coco_results(answer, sample, meta)
             if on_batch is not None:
@@ -114,6 +126,7 @@ def evaluate(
                 metric.merge(theirs)
             found.results[name] += other.results[name]
         found.bad_images |= other.bad_images
+        found.files |= other.files
     if processes.first:
         every_metric = [(name, metric) for name, metrics in found.metrics.items() for metric in metrics]
         for image_id, truth in unsampled:

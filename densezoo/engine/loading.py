@@ -13,9 +13,10 @@ import torch
 from torch.utils.data import DataLoader, Sampler
 from torch.utils.data import Dataset as TorchDataset
 
+from densezoo.contracts import Dataset, SkipsImages
 from densezoo.errors import DataError
 from densezoo.transforms import Photometric, Warp
-from densezoo.types import Array, Batch, Dataset, ImageTruth, Sample, SkipsImages
+from densezoo.types import Array, Batch, ImageTruth, Sample
 
 Key = tuple[int, int]
 """Epoch and index of a sample."""

@@ -1,5 +1,6 @@
 """Pictures of a run: answers on the files they belong to, and samples as the network sees them."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,8 @@ import cv2
 import numpy as np
 import torch
 
+from densezoo.datasets.images import read_image
+from densezoo.engine.evaluate import Evaluation
 from densezoo.engine.loading import collate
 from densezoo.engine.predict import Answer
 from densezoo.errors import ConfigError
@@ -54,6 +57,34 @@ def draw_answers(
         image = draw_boxes(image, corners)
     points = np.array(people, np.float32).reshape(len(people), -1, 3)
     return draw_pose(image, points, meta.skeleton, meta.flip_pairs, threshold, min_side=_MIN_SIDE)
+
+
+def draw_cases(
+    found: Evaluation, chosen: Sequence[tuple[int, float]], meta: DatasetMeta, threshold: float = 0.1
+) -> Array:
+    """Draw images of an evaluation, each with its annotations at the left and the answers at the right.
+
+    Args:
+        found: the evaluation.
+        chosen: image ids and the scores to write above them; at least one.
+        meta: for the skeleton.
+        threshold: answered keypoints that score less are left out.
+    """
+    results: dict[int, list[Mapping[str, Sequence[Mapping[str, Any]]]]] = defaultdict(list)
+    for task, answers in found.results.items():
+        for answer in answers:
+            results[answer["image_id"]].append({task: [answer]})
+    pictures = []
+    for image_id, _ in chosen:
+        path, truth = found.files[image_id]
+        image = read_image(Path(path))
+        points = truth.get("keypoints", np.zeros((0, meta.num_keypoints, 3), np.float32))
+        annotated = draw_pose(
+            image, points, meta.skeleton, meta.flip_pairs, hidden=points[..., 2] == 1, min_side=_MIN_SIDE
+        )
+        answered = draw_answers(image, results[image_id], meta, threshold)
+        pictures.append(montage([annotated, answered], columns=2))
+    return montage(pictures, columns=3, captions=[f"{image_id}: {score:.2f}" for image_id, score in chosen])
 
 
 def draw_answer_heatmaps(answer: Answer, meta: DatasetMeta) -> Array:

@@ -14,12 +14,13 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from densezoo.contracts import Metric
 from densezoo.errors import ConfigError
 from densezoo.functional.oks import oks, sigmas_of
 from densezoo.metrics.joint_errors import instance_weights, keypoints_in_file, truth_of
 from densezoo.metrics.oks_matches import ImageRecord, Matches, keypoint_labels, match_images
 from densezoo.registry import METRICS
-from densezoo.types import Array, DatasetMeta, ImageTruth, Metric, Prediction, Sample
+from densezoo.types import Array, DatasetMeta, ImageTruth, Prediction, Sample
 
 # COCO's thresholds are 0.50, 0.55, …, 0.95.
 _THRESHOLDS = {"": slice(None), "50": slice(0, 1), "75": slice(5, 6)}

@@ -10,11 +10,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from densezoo.contracts import Metric
 from densezoo.errors import ConfigError
 from densezoo.metrics.joint_errors import JointErrors, instance_weights
 from densezoo.metrics.normalizers import Normalizer, keypoint_index
 from densezoo.registry import METRICS
-from densezoo.types import Array, DatasetMeta, ImageTruth, Metric, Prediction, Sample
+from densezoo.types import Array, DatasetMeta, ImageTruth, Prediction, Sample
 
 _PREFIXES = {"torso": "PCK", "head": "PCKh"}
 

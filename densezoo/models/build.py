@@ -10,10 +10,11 @@ import densezoo.layers
 import densezoo.metrics
 import densezoo.necks
 import densezoo.tasks  # noqa: F401  # imported, like those above, so that their parts are registered
+from densezoo.contracts import Neck, Task
 from densezoo.errors import ConfigError, near_names
 from densezoo.models.dense_model import DenseModel
 from densezoo.registry import ENCODERS, HEADS, NECKS, TASKS
-from densezoo.types import DatasetMeta, Neck, Task
+from densezoo.types import DatasetMeta
 
 
 def build_model(

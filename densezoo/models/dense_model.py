@@ -6,8 +6,9 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from densezoo.contracts import Encoder, Head, Neck, Task
 from densezoo.errors import ConfigError
-from densezoo.types import Batch, Encoder, Grid, Head, Maps, Neck, Outputs, Prediction, Pyramid, Targets, Task
+from densezoo.types import Batch, Grid, Maps, Outputs, Prediction, Pyramid, Targets
 
 
 class DenseModel(nn.Module):

@@ -12,11 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from densezoo.contracts import Metric
 from densezoo.errors import ConfigError, DataError, near_names
 from densezoo.functional import heatmaps, losses
 from densezoo.functional.oks import sigmas_of
 from densezoo.registry import METRICS, TASKS
-from densezoo.types import Batch, DatasetMeta, Grid, Maps, Metric, Prediction, Sample, Targets
+from densezoo.types import Batch, DatasetMeta, Grid, Maps, Prediction, Sample, Targets
 
 MAP = "heatmap"
 TARGETS = ("quantised", "unbiased")

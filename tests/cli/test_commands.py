@@ -61,8 +61,8 @@ def test_test_prints_a_table_and_writes_results_that_pycocotools_reads(trained, 
     rows = list(csv.DictReader((folder / "per_image.csv").open()))
     assert {int(row["image_id"]) for row in rows} <= set(truth.getImgIds())
     assert any(name.startswith("pose/PCK") for name in rows[0])
-    assert main(["test", str(config), str(checkpoint)]) == 0
-    assert files(checkpoint.parents[1] / "test-2") == files(folder)
+    assert main(["test", str(config), str(checkpoint), "--cases", "2"]) == 0
+    assert files(checkpoint.parents[1] / "test-2") == sorted([*files(folder), "best.png", "worst.png"])
 
 
 def test_predict_draws_any_size_and_answers_in_the_files_pixels(trained, tmp_path, capsys):

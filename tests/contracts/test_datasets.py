@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
+from densezoo.contracts import Dataset
 from densezoo.errors import DataError
 from densezoo.registry import DATASETS
-from densezoo.types import Dataset, ImageTruth, Sample
+from densezoo.types import ImageTruth, Sample
 
 SIZE = (40, 60)
 # (shape, type) of what is counted by instances; K stands for the number of keypoints

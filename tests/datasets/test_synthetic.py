@@ -5,10 +5,10 @@ import cv2
 import numpy as np
 import pytest
 
+from densezoo.contracts import Dataset
 from densezoo.datasets.synthetic import Synthetic
 from densezoo.errors import ConfigError, DataError
 from densezoo.registry import DATASETS
-from densezoo.types import Dataset
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from densezoo.engine.baseline import ConstantPredictor
 from densezoo.engine.build import build_dataset, build_dense_model, build_loader, build_samples
 from densezoo.engine.config import load_config
 from densezoo.engine.distributed import Processes
-from densezoo.engine.evaluate import choose_best, coco_results, evaluate, note_bad_images
+from densezoo.engine.evaluate import Evaluation, choose_best, coco_results, evaluate, note_bad_images
 from densezoo.errors import ConfigError, DataError
 from densezoo.types import DatasetMeta, Prediction, Sample
 
@@ -66,6 +66,19 @@ def test_a_perfect_predictor_scores_one_and_the_mean_pose_little(tiny_config):
     training_set = build_samples(config, build_dataset(config.train_data, config.data_root), training=False)
     baseline = run(config, dataset, model, processes, ConstantPredictor(model.tasks, training_set)).scores
     assert 0 <= baseline["pose/PCK@0.2"] < 0.7
+
+
+@pytest.mark.parametrize(
+    ("higher", "expected"), [(True, [(2, 0.9), (1, 0.5), (4, 0.1)]), (False, [(4, 0.1), (1, 0.5), (2, 0.9)])]
+)
+def test_images_are_ranked_by_the_first_metric_with_the_best_first(higher, expected):
+    class Scores:
+        higher_is_better = higher
+
+        def per_image(self):
+            return {1: {"s": 0.5, "t": 9.0}, 2: {"s": 0.9, "t": 0.0}, 3: {"s": float("nan")}, 4: {"s": 0.1, "t": 1.0}}
+
+    assert Evaluation({"pose": [Scores()]}).ranked() == expected
 
 
 def test_results_are_in_the_files_pixels_and_name_the_files_category():

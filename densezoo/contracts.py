@@ -1,0 +1,193 @@
+"""What the parts of the zoo promise each other, as protocols; the values they exchange are in `densezoo.types`."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol, runtime_checkable
+
+from torch import Tensor
+
+from densezoo.types import (
+    Array,
+    Batch,
+    DatasetMeta,
+    Grid,
+    ImageTruth,
+    Maps,
+    Prediction,
+    Pyramid,
+    Sample,
+    Targets,
+)
+
+
+@runtime_checkable
+class Dataset(Protocol):
+    """A data set: knows its annotations, reads one sample in the file's pixels. Never augments."""
+
+    meta: DatasetMeta
+
+    def __len__(self) -> int:
+        """Number of samples."""
+        ...
+
+    def read(self, index: int) -> Sample:
+        """Read sample `index` in the file's pixels; `to_original` is the identity.
+
+        Raises:
+            DataError: the image is missing or does not decode; the message names it.
+        """
+        ...
+
+    def truth(self, index: int) -> ImageTruth:
+        """Every annotation of the file that sample `index` comes from, without reading the image."""
+        ...
+
+
+class Encoder(Protocol):
+    """Image to feature pyramid; a `torch.nn.Module`.
+
+    Attributes:
+        channels: width of every level, finest first.
+        strides: image pixels per cell of every level.
+        mean: per input channel, of values in 0–1.
+        std: per input channel, of values in 0–1.
+    """
+
+    channels: list[int]
+    strides: list[int]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def __call__(self, images: Tensor) -> Pyramid:
+        """Map (N, C, H, W) normalised images to a pyramid."""
+        ...
+
+
+class Neck(Protocol):
+    """Feature pyramid to one pyramid per stage; a `torch.nn.Module`. It never knows a head.
+
+    Attributes:
+        out_channels: width of every level that is read, finest first.
+        out_strides: image pixels per cell of every level that is read.
+        num_stages: how many pyramids it gives.
+    """
+
+    out_channels: list[int]
+    out_strides: list[int]
+    num_stages: int
+
+    def begin(self, pyramid: Pyramid) -> Pyramid:
+        """Make what the first stage starts from."""
+        ...
+
+    def stage(self, index: int, x: Pyramid) -> Pyramid:
+        """Run stage `index`."""
+        ...
+
+    def merge(self, index: int, x: Pyramid, pyramid: Pyramid, feedback: Sequence[Tensor] = ()) -> Pyramid:
+        """Make what stage `index` + 1 starts from, of what stage `index` got and gave and of fed-back raw maps."""
+        ...
+
+
+class Head(Protocol):
+    """Pyramid to named maps of one size; a `torch.nn.Module`.
+
+    Attributes:
+        stride: image pixels per cell of its maps.
+    """
+
+    stride: int
+
+    def __call__(self, pyramid: Pyramid) -> Maps:
+        """Map a pyramid to {map name: (N, C, h, w)}."""
+        ...
+
+
+@runtime_checkable
+class SkipsImages(Protocol):
+    """A data set with annotated files that no sample comes from, since no detector found a box there."""
+
+    def truths_without_samples(self) -> Iterable[tuple[int, ImageTruth]]:
+        """Image ids and annotations of those files."""
+        ...
+
+
+class Task(Protocol):
+    """Turns maps into losses, predictions and scores. Has no parameters and no layers."""
+
+    outputs: dict[str, int]
+    """Map name to channels: what a head must give."""
+
+    def encode(self, batch: Batch, grid: Grid) -> Targets:
+        """Make targets on the device of `batch`'s annotations."""
+        ...
+
+    def normalisers(self, batch: Batch) -> dict[str, Tensor]:
+        """Loss name to what its sum is divided by (joints, objects, pixels), as a 0-d float tensor.
+
+        The engine sums them over processes and accumulated batches before any loss is taken.
+        """
+        ...
+
+    def loss(self, maps: Maps, targets: Targets, normalisers: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Loss name to 0-d loss of one stage: a sum divided by its normaliser."""
+        ...
+
+    def unflip(self, maps: Maps) -> Maps:
+        """Bring the maps of mirrored images back to the original's frame (mirror, swap, shift)."""
+        ...
+
+    def activate(self, maps: Maps) -> Maps:
+        """Raw maps to float32 maps that may be averaged over views and decoded: what targets look like."""
+        ...
+
+    def decode(self, maps: Maps, grid: Grid) -> list[Prediction]:
+        """N predictions in network pixels, from activated maps or targets; `decode(encode(x))` is about x."""
+        ...
+
+    def constant_prediction(self, samples: Iterable[Sample]) -> Prediction:
+        """Best answer that never looks at the image, from warped training samples: the baseline of every table."""
+        ...
+
+    def metrics(self) -> list["Metric"]:
+        """New, empty metrics."""
+        ...
+
+
+@runtime_checkable
+class HasCurve(Protocol):
+    """A metric whose score depends on a threshold, and can be had at others."""
+
+    primary: str
+    threshold: float
+
+    def curve(self, thresholds: Array, weights: Mapping[int, float] | None = None) -> Array:
+        """(T,) scores at (T,) thresholds."""
+        ...
+
+
+class Metric(Protocol):
+    """Keeps a record per image and turns the records into scores."""
+
+    primary: str
+    """The key of `compute` that ranks models."""
+    higher_is_better: bool
+
+    def update(self, predictions: list[Prediction], samples: list[Sample]) -> None:
+        """Add records. Predictions are in network pixels; samples carry `to_original` and `truth`."""
+        ...
+
+    def add_truth(self, image_id: int, truth: ImageTruth) -> None:
+        """Take note of a file that no sample comes from: what is on it was missed, where the score counts that."""
+        ...
+
+    def compute(self, weights: Mapping[int, float] | None = None) -> dict[str, float]:
+        """Scores over all records; `weights` maps image ids to multiplicities (absent ids count 0)."""
+        ...
+
+    def per_image(self) -> dict[int, dict[str, float]]:
+        """Image id to score name to value; NaN where an image has nothing to score."""
+        ...
+
+    def merge(self, other: "Metric") -> None:
+        """Take over the records of a metric of the same kind, from another process say."""
+        ...
