@@ -55,7 +55,7 @@ class Evaluation:
         return dict(sorted(rows.items()))
 
     def ranked(self) -> list[tuple[int, float]]:
-        """Image ids and scores by the first metric of the first task, the best first; images without a score are out."""
+        """Image ids and scores by the first task's first metric, the best first; images without a score omitted."""
         metric = next(iter(self.metrics.values()))[0]
         scores = [(image_id, next(iter(found.values()))) for image_id, found in metric.per_image().items()]
         known = [(image_id, score) for image_id, score in scores if not math.isnan(score)]
