@@ -1,7 +1,7 @@
 """Keep freed memory in the process on a Linux CPU.
 
 glibc hands large blocks back to the kernel when they are freed, and every training step then faults the same pages in
-again; on hourglass steps that costs more than half of the time (`benchmarks/step_time.py`). Only the commands call
+again; that costs a small hourglass a sixth of each step (`benchmarks/step_time.py`). Only the commands call
 this; importing densezoo changes nothing.
 """
 
