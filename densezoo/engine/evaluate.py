@@ -110,12 +110,12 @@ def evaluate(
             note_bad_images(samples, found.bad_images, max_bad_images)
             with torch.autocast(processes.device.type, torch.bfloat16, enabled=amp):
                 predictions = model.predict(to_device(batch, processes.device), flip_test=flip_test)
+            kept_samples = [samples[row] for row in readable]
+            found.files |= {sample["image_id"]: (sample["path"], sample["truth"]) for sample in kept_samples}
             for name, answers in predictions.items():
                 kept = [answers[row] for row in readable]
-                kept_samples = [samples[row] for row in readable]
                 for metric in found.metrics[name]:
                     metric.update(kept, kept_samples)
-                found.files |= {sample["image_id"]: (sample["path"], sample["truth"]) for sample in kept_samples}
                 for answer, sample in zip(kept, kept_samples, strict=True):
                     found.results[name] += coco_results(answer, sample, meta)
             if on_batch is not None:

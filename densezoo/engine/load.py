@@ -1,16 +1,18 @@
 """A trained model from its checkpoint alone."""
 
-from collections.abc import Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
 from densezoo.engine.build import build_dense_model
-from densezoo.engine.checkpoint import load_checkpoint, load_weights
-from densezoo.engine.config import RunConfig, config_from_text
+from densezoo.engine.checkpoint import Checkpoint, load_checkpoint, load_weights
+from densezoo.engine.config import config_from_text
 from densezoo.errors import CheckpointError
 from densezoo.models import DenseModel
 from densezoo.types import DatasetMeta
+
+Value = TypeVar("Value")
 
 
 def load_model(checkpoint: str | Path, device: str = "cpu") -> DenseModel:
@@ -27,21 +29,12 @@ def load_model(checkpoint: str | Path, device: str = "cpu") -> DenseModel:
         CheckpointError: not a checkpoint of densezoo's, or one that does not fit its own config.
         ConfigError: a part that is not registered.
     """
-    model = build_dense_model(checkpoint_config(checkpoint), checkpoint_meta(checkpoint), torch.device(device))
+    saved = load_checkpoint(checkpoint)
+    config = config_from_text(_field(saved, checkpoint, "config", str), where=str(checkpoint))
+    meta = DatasetMeta.from_dict(_field(saved, checkpoint, "meta", dict))
+    model = build_dense_model(config, meta, torch.device(device))
     load_weights(model, checkpoint)
     return model.eval()
-
-
-def checkpoint_config(checkpoint: str | Path) -> RunConfig:
-    """Return the config that a checkpoint was trained with.
-
-    Raises:
-        CheckpointError: not a checkpoint of densezoo's.
-    """
-    text = load_checkpoint(checkpoint).get("config")
-    if not isinstance(text, str):
-        raise CheckpointError(f"{checkpoint} is not a checkpoint of densezoo's train command (it has no 'config')")
-    return config_from_text(text, where=str(checkpoint))
 
 
 def checkpoint_meta(checkpoint: str | Path) -> DatasetMeta:
@@ -50,7 +43,11 @@ def checkpoint_meta(checkpoint: str | Path) -> DatasetMeta:
     Raises:
         CheckpointError: not a checkpoint of densezoo's.
     """
-    saved = load_checkpoint(checkpoint).get("meta")
-    if not isinstance(saved, Mapping):
-        raise CheckpointError(f"{checkpoint} is not a checkpoint of densezoo's train command (it has no 'meta')")
-    return DatasetMeta.from_dict(saved)
+    return DatasetMeta.from_dict(_field(load_checkpoint(checkpoint), checkpoint, "meta", dict))
+
+
+def _field(saved: Checkpoint, path: str | Path, name: str, kind: type[Value]) -> Value:
+    value = saved.get(name)
+    if not isinstance(value, kind):
+        raise CheckpointError(f"{path} is not a checkpoint of densezoo's train command (it has no {name!r})")
+    return value

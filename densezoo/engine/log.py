@@ -11,6 +11,8 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from densezoo.engine.files import write_text
+
 _PLAIN_SECONDS = 30.0  # between two plain lines within an epoch
 _LIVE_SECONDS = 0.5  # between two refreshes of the live figures
 
@@ -87,9 +89,7 @@ class RunLog:
     def __init__(self, metrics: Path, tensorboard: Path, from_epoch: int) -> None:
         """Open both; lines of `from_epoch` and later, of a run that is resumed before them, are taken out."""
         kept = [line for line in _read_lines(metrics) if line["epoch"] < from_epoch]
-        partial = metrics.with_name(f".{metrics.name}.partial")
-        partial.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
-        partial.replace(metrics)
+        write_text(metrics, "".join(json.dumps(line) + "\n" for line in kept))
         self._metrics = metrics
         # Imported here: TensorBoard takes a second that no other command should pay.
         from torch.utils.tensorboard import SummaryWriter

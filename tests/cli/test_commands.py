@@ -185,6 +185,12 @@ def test_an_image_that_cannot_be_read_is_named_and_skipped(trained, tmp_path, ca
     assert "1 predictions on 1 images" in capsys.readouterr().out
 
 
+def test_a_checkpoint_that_is_not_there_leaves_no_folder(trained, tmp_path, capsys):
+    assert main(["test", str(trained[0]), str(tmp_path / "typo" / "checkpoints" / "best.pt")]) == 2
+    assert "no checkpoint" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_results_are_never_overwritten(trained, tmp_path, capsys):
     (tmp_path / "mine.txt").touch()
     assert main(["test", str(trained[0]), str(trained[1]), "--out", str(tmp_path)]) == 2
