@@ -50,6 +50,7 @@ class DatasetMeta:
         skeleton: pairs of keypoint indices (from 0) to draw as limbs.
         flip_pairs: pairs of keypoint indices that change places in a mirrored image.
         sigmas: K per-keypoint OKS constants, or empty where nobody published any.
+        keypoint_shift: pixels that were added to the file's keypoints, and are taken off those written as results.
     """
 
     classes: tuple[str, ...] = ()
@@ -58,6 +59,7 @@ class DatasetMeta:
     skeleton: tuple[tuple[int, int], ...] = ()
     flip_pairs: tuple[tuple[int, int], ...] = ()
     sigmas: tuple[float, ...] = ()
+    keypoint_shift: float = 0.0
 
     @property
     def num_keypoints(self) -> int:

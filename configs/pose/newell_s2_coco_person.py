@@ -25,7 +25,7 @@ tasks = dict(
 )
 warp = dict(size=(160, 128), padding=1.25, scale=(0.75, 1.25), rotation=30, flip=0.5)
 photometric = dict(gain=0.4)
-_set = dict(type="CocoPose", images="coco_person/images")
+_set = dict(type="CocoPose", images="coco_person/images", keypoint_shift=0.5)
 _train = "coco_person/annotations/person_train.json"
 train_data = dict(**_set, annotations=_train, subset=dict(folds=10, drop=[0]))
 val_data = dict(**_set, annotations=_train, subset=dict(folds=10, keep=[0]))

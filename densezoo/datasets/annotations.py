@@ -1,9 +1,9 @@
 """Annotations of one COCO file, held compactly: a few flat, memory-mapped arrays, however many objects there are.
 
-Rows number images in file order and annotations grouped by image. Coordinates are taken as they are in the file: as
-pixels, continuous, origin at the image's corner. COCO's polygons and boxes are just that. Its keypoints are the indices
-of clicked pixels, which some toolboxes move to the pixels' centres by adding 0.5. Here nothing is added, so that a
-keypoint may lie too far left and too high, by half a pixel of the file at most.
+Rows number images in file order and annotations grouped by image. Coordinates are pixels, continuous, with the origin
+at the image's corner, as COCO's polygons and boxes are. Its official keypoints are not: they are indices of clicked
+pixels, whose centres lie half a pixel further (https://cocodataset.org/#format-data). Who reads
+such a file gives `keypoint_shift=0.5`; results are written in the file's own convention.
 """
 
 from pathlib import Path
@@ -25,21 +25,26 @@ class AnnotationStore:
         columns: the arrays; `densezoo/datasets/coco_parser/annotations.py` says what they are. Read-only.
     """
 
-    def __init__(self, source: Path) -> None:
+    def __init__(self, source: Path, keypoint_shift: float = 0.0) -> None:
         """Open `source`, parsing it in a child process if it is new or has changed.
+
+        Args:
+            source: the JSON file.
+            keypoint_shift: added to x and y of its labelled keypoints: 0.5 where they are indices of pixels.
 
         Raises:
             DataError: the file is missing, broken or contradicts itself; the message names the field.
         """
         self.source = Path(source)
+        self._keypoint_shift = keypoint_shift
         columns, facts = open_columns(self.source, "annotations")
         self.columns = columns
         self.categories: list[dict[str, Any]] = facts["categories"]
         self._row_order = np.argsort(columns["image_ids"], kind="stable")
 
-    def __reduce__(self) -> tuple[type["AnnotationStore"], tuple[Path]]:
+    def __reduce__(self) -> tuple[type["AnnotationStore"], tuple[Path, float]]:
         """Pickle the path; the arrays are mapped again from the cache."""
-        return AnnotationStore, (self.source,)
+        return AnnotationStore, (self.source, self._keypoint_shift)
 
     @property
     def num_images(self) -> int:
@@ -78,7 +83,7 @@ class AnnotationStore:
         return bytes(self.columns[f"{kind}s"][ends[row] : ends[row + 1]]).decode("utf-8", "surrogatepass")
 
     def keypoints(self, rows: Array, num_keypoints: int) -> Array:
-        """Return keypoints as annotated.
+        """Return keypoints, shifted to the corner's frame.
 
         Args:
             rows: (P,) annotation rows.
@@ -92,6 +97,7 @@ class AnnotationStore:
         for place, row in enumerate(rows.tolist()):
             if ends[row] < ends[row + 1]:
                 points[place] = self.columns["keypoints"][ends[row] : ends[row + 1]]
+        points[..., :2] += self._keypoint_shift * (points[..., 2:] > 0)
         return points
 
     def boxes(self, rows: Array) -> Array:
@@ -118,7 +124,7 @@ class AnnotationStore:
             row = int(rows[place])
             start, end = self.columns["keypoint_ends"][row : row + 2]
             points = self.columns["keypoints"][start:end]
-            points = points[points[:, 2] > 0, :2].astype(np.float64)
+            points = points[points[:, 2] > 0, :2].astype(np.float64) + self._keypoint_shift
             if len(points):
                 extent = np.concatenate([points.min(axis=0), points.max(axis=0)])
                 boxes[place] = np.clip(extent, 0, high[place])

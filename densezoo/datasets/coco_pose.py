@@ -1,6 +1,7 @@
 """Top-down pose samples of any COCO-format file: one instance each."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,7 @@ class CocoPose:
         num_keypoints: int | None = None,
         flip_pairs: Sequence[Sequence[int | str]] | None = None,
         sigmas: Sequence[float] | None = None,
+        keypoint_shift: float = 0.0,
         min_keypoints: int = 1,
         masks: bool = False,
         boxes: str | None = None,
@@ -78,6 +80,8 @@ class CocoPose:
             num_keypoints: K, to have it checked against the file.
             flip_pairs: pairs of keypoint names or indices; None infers them from left and right in the names.
             sigmas: K OKS constants; None takes the published ones where the keypoints are those of a known set.
+            keypoint_shift: pixels added to the file's keypoints, and taken off those written as results. 0.5 for COCO's
+                own, which are indices of pixels; 0 where they count from the image's corner, as all else here does.
             min_keypoints: how many keypoints an annotation must have to be a sample.
             masks: whether samples and ground truth have masks.
             boxes: a JSON of detections (image_id, category_id, bbox, score), relative to `data_root`.
@@ -87,11 +91,12 @@ class CocoPose:
             DataError: the file is missing, broken, contradicts itself, or leaves no sample.
         """
         data_root = Path(data_root)
-        self._store = AnnotationStore(data_root / annotations)
+        self._store = AnnotationStore(data_root / annotations, keypoint_shift)
         self._images = image_folder(data_root, images)
         self._label = _choose_category(self._store, category)
         category_record = self._store.categories[self._label]
-        self.meta = keypoint_meta(category_record, self._store.source, flip_pairs, sigmas, num_keypoints)
+        meta = keypoint_meta(category_record, self._store.source, flip_pairs, sigmas, num_keypoints)
+        self.meta = replace(meta, keypoint_shift=keypoint_shift)
         self._masks = masks
         if masks:
             refuse_without_masks(self._store)

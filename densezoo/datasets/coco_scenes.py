@@ -50,6 +50,7 @@ class CocoScenes:
         num_keypoints: int | None = None,
         flip_pairs: Sequence[Sequence[int | str]] | None = None,
         sigmas: Sequence[float] | None = None,
+        keypoint_shift: float = 0.0,
     ) -> None:
         """Open the annotations; images are read one by one, when a sample is.
 
@@ -68,16 +69,19 @@ class CocoScenes:
             num_keypoints: K, to have it checked against the file.
             flip_pairs: pairs of keypoint names or indices; None infers them from left and right in the names.
             sigmas: K OKS constants; None takes the published ones where the keypoints are those of a known set.
+            keypoint_shift: pixels added to the file's keypoints, and taken off those written as results. 0.5 for COCO's
+                own, which are indices of pixels; 0 where they count from the image's corner, as all else here does.
 
         Raises:
             ConfigError: an argument does not fit the file.
             DataError: the file is missing, broken, contradicts itself, or leaves no sample.
         """
         data_root = Path(data_root)
-        self._store = AnnotationStore(data_root / annotations)
+        self._store = AnnotationStore(data_root / annotations, keypoint_shift)
         self._images = image_folder(data_root, images)
         given = {"num_keypoints": num_keypoints, "flip_pairs": flip_pairs, "sigmas": sigmas}
-        self.meta, keypoint_labels = _scene_meta(self._store, keypoint_category, given)
+        meta, keypoint_labels = _scene_meta(self._store, keypoint_category, given)
+        self.meta = replace(meta, keypoint_shift=keypoint_shift)
         self._has_keypoints = np.isin(np.arange(len(self.meta.classes)), keypoint_labels)
         self._masks = masks
         if masks:

@@ -181,7 +181,8 @@ def choose_best(tasks: Mapping[str, Task], best: str | None) -> tuple[str, bool]
 def coco_results(prediction: Prediction, sample: Sample, meta: DatasetMeta) -> list[dict[str, Any]]:
     """Return one sample's answers in COCO results format, in the file's pixels.
 
-    Keypoints are continuous with the origin at the image's corner, as COCO's own annotations are.
+    Keypoints are in the convention of the data set's own file (`DatasetMeta.keypoint_shift`), boxes count from the
+    image's corner.
     """
     affine = sample["to_original"]
     results = []
@@ -194,7 +195,7 @@ def coco_results(prediction: Prediction, sample: Sample, meta: DatasetMeta) -> l
         }
         if "keypoints" in prediction:
             points = prediction["keypoints"][person].astype(float)
-            points[:, :2] = apply_affine(affine, points[:, :2])
+            points[:, :2] = apply_affine(affine, points[:, :2]) - meta.keypoint_shift
             entry["keypoints"] = [round(float(value), 4) for value in points.ravel()]
         if "boxes" in prediction:
             x1, y1, x2, y2 = transform_boxes(affine, prediction["boxes"][person].astype(float)[None])[0].tolist()

@@ -71,6 +71,16 @@ def test_a_sample_is_in_the_files_pixels(birds):
     }
 
 
+def test_indices_of_pixels_are_read_at_the_pixels_centres(birds):
+    dataset = CocoPose(**birds, keypoint_shift=0.5)
+    corner = [10.5, 12.5, 2, 21, 18.5, 1, 0, 0, 0]
+    for opened in (dataset, pickle.loads(pickle.dumps(dataset))):
+        np.testing.assert_array_equal(opened.read(0)["keypoints"], np.float32(corner).reshape(1, 3, 3))
+        np.testing.assert_array_equal(opened.truth(0)["keypoints"][0], np.float32(corner).reshape(3, 3))
+        assert opened.read(1)["boxes"].tolist() == [[10.5, 12.5, 21, 18.5]]
+        assert opened.meta.keypoint_shift == 0.5
+
+
 def test_a_box_without_area_becomes_the_extent_of_the_keypoints(birds):
     assert CocoPose(**birds).read(1)["boxes"].tolist() == [[10, 12, 20.5, 18]]
 

@@ -41,6 +41,9 @@ def test_a_scene_has_all_categories_and_crowds(scene):
     assert sample["frame"].tolist() == [0, 0, 6, 4]
     assert sample["whole_image"] is True
     assert sample["keypoints"].tolist() == [[[1, 2, 2], [3, 3, 1]], [[0, 0, 0]] * 2]
+    moved = CocoScenes(**scene, keypoint_shift=0.5)
+    assert moved.read(0)["keypoints"].tolist() == [[[1.5, 2.5, 2], [3.5, 3.5, 1]], [[0, 0, 0]] * 2]
+    assert moved.meta.keypoint_shift == 0.5
     assert np.argwhere(sample["masks"][1]).tolist() == [[0, 1], [3, 0]]
     assert sample["masks"][0].sum() == 0
     truth = dataset.truth(0)

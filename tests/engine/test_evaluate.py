@@ -106,6 +106,8 @@ def test_results_are_in_the_files_pixels_and_name_the_files_category():
         "bbox": [10, 20, 8, 6],
         "annotation_id": 70,
     }
+    shifted = DatasetMeta(classes=("a", "b"), category_ids=(3, 90), keypoint_shift=0.5)
+    assert coco_results(prediction, sample, shifted) == [entry | {"keypoints": [11.5, 23.5, 0.25]}]
 
 
 def test_bad_images_are_counted_once_and_stop_the_run_past_the_limit():
