@@ -48,12 +48,14 @@ class Encoder(Protocol):
     Attributes:
         channels: width of every level, finest first.
         strides: image pixels per cell of every level.
+        origins: image coordinate, in pixels, of the corner of every level's first cell; 0 unless borders are lost.
         mean: per input channel, of values in 0–1.
         std: per input channel, of values in 0–1.
     """
 
     channels: list[int]
     strides: list[int]
+    origins: list[float]
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
@@ -68,11 +70,15 @@ class Neck(Protocol):
     Attributes:
         out_channels: width of every level that is read, finest first.
         out_strides: image pixels per cell of every level that is read.
+        out_origins: image coordinate, in pixels, of the corner of the first cell of every level that is read.
+        out_levels: which of the neck's levels those are, 0 being the finest.
         num_stages: how many pyramids it gives.
     """
 
     out_channels: list[int]
     out_strides: list[int]
+    out_origins: list[float]
+    out_levels: list[int]
     num_stages: int
 
     def begin(self, pyramid: Pyramid) -> Pyramid:
@@ -91,11 +97,16 @@ class Neck(Protocol):
 class Head(Protocol):
     """Pyramid to named maps of one size; a `torch.nn.Module`.
 
+    A head that reads one level is built with `level`, one that reads several with `levels`: indices into the pyramid it
+    gets. In a config they count the neck's levels, and the neck gives just the levels that heads read.
+
     Attributes:
         stride: image pixels per cell of its maps.
+        origin: image coordinate, in pixels, of the corner of its maps' first cell.
     """
 
     stride: int
+    origin: float
 
     def __call__(self, pyramid: Pyramid) -> Maps:
         """Map a pyramid to {map name: (N, C, h, w)}."""

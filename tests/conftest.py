@@ -17,7 +17,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 TINY_CONFIG = """
 encoder = dict(type="NewellStem", channels=16, norm="group")
-neck = dict(type="StackedHourglass", num_stages=2, depth=2, norm="group", feedback=["pose.heatmap"])
+neck = dict(type="StackedHourglass", num_stages=2, num_levels=3, norm="group", feedback=["pose.heatmap"])
 tasks = dict(pose=dict(type="Pose", num_keypoints=17, metrics=[dict(type="PCK"), dict(type="KeypointAP")]))
 warp = dict(size=(48, 32), padding=1.25, scale=(0.75, 1.25), rotation=30, flip=0.5)
 photometric = dict(gain=0.4)

@@ -7,7 +7,7 @@ densezoo train configs/pose/newell_s2_synthetic.py --work-dir runs/synthetic
 """
 
 encoder = dict(type="NewellStem", channels=64)
-neck = dict(type="StackedHourglass", num_stages=2, depth=4, feedback=["pose.heatmap"])
+neck = dict(type="StackedHourglass", num_stages=2, feedback=["pose.heatmap"])
 tasks = dict(
     pose=dict(
         type="Pose",

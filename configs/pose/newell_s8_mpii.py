@@ -9,7 +9,7 @@ GPU are needed. Published: 90.9 PCKh on the test set.
 """
 
 encoder = dict(type="NewellStem", channels=256)
-neck = dict(type="StackedHourglass", num_stages=8, depth=4, feedback=["pose.heatmap"])
+neck = dict(type="StackedHourglass", num_stages=8, feedback=["pose.heatmap"])
 tasks = dict(
     pose=dict(
         type="Pose",

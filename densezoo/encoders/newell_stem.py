@@ -25,6 +25,7 @@ class NewellStem(nn.Module):
     Attributes:
         channels: `[C]`.
         strides: `[4]`.
+        origins: `[0.0]`.
         mean: per input channel, of values in 0–1.
         std: per input channel, of values in 0–1.
     """
@@ -48,6 +49,7 @@ class NewellStem(nn.Module):
             raise ConfigError(f"NewellStem: channels={channels} must be a positive multiple of 4")
         self.channels = [channels]
         self.strides = [4]
+        self.origins = [0.0]
         self.mean = MEAN if in_channels == 3 else (0.5,) * in_channels
         self.std = STD if in_channels == 3 else (0.5,) * in_channels
         self.layers = nn.Sequential(

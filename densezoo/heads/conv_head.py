@@ -15,13 +15,14 @@ from densezoo.types import Maps, Pyramid
 
 @HEADS.register()
 class ConvHead(nn.Module):
-    """One branch per map: hidden convolutions (none by default), then a bare 1×1 convolution.
+    """One branch per map: hidden convolutions (none by default), then a bare convolution, 1×1 unless given.
 
     Without hidden convolutions this is the head of Newell et al. 2016. Output weights start as torch's default, unless
     `initial_std` is given.
 
     Attributes:
         stride: image pixels per cell of every map.
+        origin: image coordinate, in pixels, of the corner of the maps' first cell.
     """
 
     def __init__(
@@ -29,11 +30,13 @@ class ConvHead(nn.Module):
         in_channels: Sequence[int],
         in_strides: Sequence[int],
         outputs: Mapping[str, int],
+        in_origins: Sequence[float] | None = None,
         level: int = 0,
         hidden_channels: Sequence[int] = (),
         kernel_size: int = 3,
         norm: str = "batch",
         activation: str = "relu",
+        final_kernel_size: int = 1,
         initial_std: float | None = None,
     ) -> None:
         """Make the head.
@@ -42,11 +45,13 @@ class ConvHead(nn.Module):
             in_channels: width of every level of the pyramid, finest first.
             in_strides: image pixels per cell of every level.
             outputs: map name to its channels.
+            in_origins: image coordinate of the corner of each level's first cell; None where all are 0.
             level: index of the level that is read.
             hidden_channels: width of each hidden convolution.
             kernel_size: odd kernel size of the hidden convolutions.
             norm: see `make_norm`; for the hidden convolutions.
             activation: see `make_activation`; for the hidden convolutions.
+            final_kernel_size: odd kernel size of the last convolution.
             initial_std: standard deviation of the output weights at the start, with bias zero; None keeps torch's.
 
         Raises:
@@ -57,10 +62,11 @@ class ConvHead(nn.Module):
             raise ConfigError(f"ConvHead: level={level}, but the pyramid has the levels 0 to {len(in_channels) - 1}")
         self.level = level
         self.stride = in_strides[level]
+        self.origin = in_origins[level] if in_origins else 0.0
         self.branches = nn.ModuleDict()
         for name, channels in outputs.items():
             widths = [in_channels[level], *hidden_channels]
-            final = nn.Conv2d(widths[-1], channels, 1)
+            final = nn.Conv2d(widths[-1], channels, final_kernel_size, padding=final_kernel_size // 2)
             if initial_std is not None:
                 nn.init.normal_(final.weight, std=initial_std)
                 final.bias = nn.Parameter(torch.zeros(channels))

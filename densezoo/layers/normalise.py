@@ -1,6 +1,6 @@
 """Normalisation and activation by name, so that one config word reaches every layer of a network."""
 
-from torch import nn
+from torch import Tensor, nn
 
 from densezoo.errors import ConfigError, near_names
 
@@ -27,6 +27,18 @@ def num_groups(channels: int) -> int:
     return next((groups for groups in range(limit, 0, -1) if channels % groups == 0), 1)
 
 
+class BatchNorm2d(nn.BatchNorm2d):
+    """Batch normalisation whose error says what to do about a batch with a single value per channel."""
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        super()._check_input_dim(input)
+        if self.training and input.numel() == input.shape[1]:
+            raise ConfigError(
+                "batch normalisation cannot train on one image whose map has a single cell; take a larger batch or "
+                "image, or a normalisation that does not look at the batch (norm='group')"
+            )
+
+
 def make_norm(name: str, channels: int) -> nn.Module:
     """Make a normalisation of (N, `channels`, H, W) maps.
 
@@ -39,7 +51,7 @@ def make_norm(name: str, channels: int) -> nn.Module:
         ConfigError: an unknown name.
     """
     if name == "batch":
-        return nn.BatchNorm2d(channels)
+        return BatchNorm2d(channels)
     if name == "sync":
         return nn.SyncBatchNorm(channels)
     if name == "group":

@@ -42,7 +42,7 @@ def build_model(
     configs = {name: dict(config) for name, config in (tasks or {}).items()}
     heads = {name: config.pop("head", {"type": "ConvHead"}) for name, config in configs.items()}
     built_tasks: dict[str, Task] = {name: TASKS.build(config, meta=meta) for name, config in configs.items()}
-    channels, strides = built_encoder.channels, built_encoder.strides
+    channels, strides, origins = built_encoder.channels, built_encoder.strides, built_encoder.origins
     built_neck: Neck | None = None
     feedback: list[tuple[str, str]] = []
     if neck is not None:
@@ -52,17 +52,63 @@ def build_model(
         neck_class = NECKS.get(neck_config.get("type", ""))
         if feedback and "feedback_channels" not in inspect.signature(neck_class).parameters:
             raise ConfigError(f"neck {neck_config['type']!r} takes no feedback; take 'feedback' out of the config")
-        built_neck = NECKS.build(neck_config, in_channels=channels, in_strides=strides, feedback_channels=fed_channels)
-        channels, strides = built_neck.out_channels, built_neck.out_strides
+        read = _levels_read(heads)
+        if read is not None:
+            neck_config.setdefault("out_levels", read)
+        built_neck = NECKS.build(
+            neck_config,
+            in_channels=channels,
+            in_strides=strides,
+            in_origins=origins,
+            feedback_channels=fed_channels,
+        )
+        channels, strides, origins = built_neck.out_channels, built_neck.out_strides, built_neck.out_origins
+        heads = {name: _count_given_levels(name, head, built_neck.out_levels) for name, head in heads.items()}
     num_stages = 1 if built_neck is None else built_neck.num_stages
     stage_heads = [
         {
-            name: HEADS.build(heads[name], in_channels=channels, in_strides=strides, outputs=task.outputs)
+            name: HEADS.build(
+                heads[name], in_channels=channels, in_strides=strides, in_origins=origins, outputs=task.outputs
+            )
             for name, task in built_tasks.items()
         }
         for _ in range(num_stages)
     ]
     return DenseModel(built_encoder, built_neck, stage_heads, built_tasks, feedback)
+
+
+def _levels_read(heads: Mapping[str, Mapping[str, Any]]) -> list[int] | None:
+    """Return the neck's levels that heads read, ascending; None where there is no head, or one reads them all."""
+    read: set[int] = set()
+    for head in heads.values():
+        key, levels = _levels_of(head)
+        if levels is None:
+            return None
+        read |= {levels} if key == "level" else set(levels)
+    return sorted(read) or None
+
+
+def _levels_of(head: Mapping[str, Any]) -> tuple[str, Any]:
+    """Return the argument of a head that names what it reads, and its value: given, or the class's default."""
+    parameters = inspect.signature(HEADS.get(head.get("type", ""))).parameters
+    key = "level" if "level" in parameters else "levels"
+    return key, head.get(key, parameters[key].default if key in parameters else None)
+
+
+def _count_given_levels(task: str, head: Mapping[str, Any], given: Sequence[int]) -> dict[str, Any]:
+    """Return the head's config with levels counted among those that the neck gives.
+
+    Raises:
+        ConfigError: the neck was told to give other levels.
+    """
+    key, levels = _levels_of(head)
+    if levels is None:
+        return dict(head)
+    wanted = [levels] if key == "level" else list(levels)
+    if not set(wanted) <= set(given):
+        raise ConfigError(f"the head of task {task!r} reads {key}={levels}, but the neck gives only {list(given)}")
+    places = [given.index(level) for level in wanted]
+    return {**head, key: places[0] if key == "level" else places}
 
 
 def _find_maps(names: Sequence[str], tasks: Mapping[str, Task]) -> list[tuple[str, str]]:

@@ -111,7 +111,8 @@ class DenseModel(nn.Module):
     def grid(self, stage: int, task: str, maps: Maps) -> Grid:
         """Say where the cells of a head's maps lie in the image."""
         height, width = next(iter(maps.values())).shape[-2:]
-        return Grid(stride=self._head(stage, task).stride, size=(height, width))
+        head = self._head(stage, task)
+        return Grid(stride=head.stride, size=(height, width), origin=(head.origin, head.origin))
 
     def normalisers(self, batch: Batch) -> dict[str, Tensor]:
         """Return what each loss sum is divided by, `'task/loss'` to a 0-d float tensor.

@@ -16,7 +16,7 @@ def _newell_hourglass(num_stages: int) -> dict[str, Any]:
     """Return the network of Newell et al. 2016 for MPII's 16 keypoints (https://arxiv.org/abs/1603.06937)."""
     return {
         "encoder": {"type": "NewellStem", "channels": 256},
-        "neck": {"type": "StackedHourglass", "num_stages": num_stages, "depth": 4, "feedback": ["pose.heatmap"]},
+        "neck": {"type": "StackedHourglass", "num_stages": num_stages, "feedback": ["pose.heatmap"]},
         "tasks": {"pose": {"type": "Pose", "num_keypoints": 16, "joints": "zero_target"}},
     }
 

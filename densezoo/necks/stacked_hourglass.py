@@ -1,120 +1,53 @@
-"""Stacked hourglass: a pathway down to the smallest maps and back, repeated with supervision in between.
+"""Stacked hourglass: down to the smallest maps and back up, repeated with supervision in between.
 
-Newell, Yang, Deng, "Stacked Hourglass Networks for Human Pose Estimation", ECCV 2016, https://arxiv.org/abs/1603.06937.
-Deviations, none of which changes the paper's case (a 64×64 map of width 256): pooling rounds sizes up and upsampling
-goes to the skip's size, so any input works; levels may differ in width; levels of an encoder that has them are the
-first stage's way down.
+Newell, Yang, Deng, "Stacked Hourglass Networks for Human Pose Estimation", ECCV 2016, https://arxiv.org/abs/1603.06937
+(`block='residual'`), and the variant of Law, Deng, "CornerNet: Detecting Objects as Paired Keypoints", ECCV 2018,
+https://arxiv.org/abs/1808.01244 (`block='basic'`): strided instead of pooled, wider towards the bottom, several blocks
+a level, no bias. Deviations, none of which changes the papers' cases: pooling rounds sizes up and upsampling goes to
+the skip's size, so any input works; levels of an encoder that has several are the first stage's way down.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from densezoo.errors import ConfigError
+from densezoo.errors import ConfigError, near_names
 from densezoo.layers.conv import ConvNormAct
-from densezoo.layers.residual import Residual
-from densezoo.layers.resize import resize_nearest
-from densezoo.necks.pathway import Node, Pathway
-from densezoo.registry import FUSIONS, NECKS
-from densezoo.types import Pyramid
+from densezoo.layers.normalise import make_activation
+from densezoo.layers.residual import BasicBlock, Residual
+from densezoo.necks.pathway import Blanks
+from densezoo.necks.staged_neck import Merge, Stage, StagedNeck, fusion_config, plan_levels, top_down
+from densezoo.registry import NECKS
 
 
-class Hourglass(nn.Module):
-    """One stage: the way down, the pathway back up, and what follows on the levels that are read."""
+class LawMerge(nn.Module):
+    """Between CornerNet's stacks: residual(act(1×1-norm(input) + 1×1-norm(features))), without feedback."""
 
-    def __init__(
-        self,
-        in_channels: Sequence[int],
-        channels: Sequence[int],
-        out_levels: Sequence[int],
-        fusion: Mapping[str, Any],
-        norm: str,
-        activation: str,
-    ) -> None:
-        """Make the stage.
-
-        Args:
-            in_channels: widths of the levels that come in; the stage makes the rest.
-            channels: width of every level, finest first.
-            out_levels: levels that are read, ascending; nothing finer than the first of them is built.
-            fusion: config of the fusion of every level.
-            norm: see `make_norm`.
-            activation: see `make_activation`.
-        """
+    def __init__(self, in_channels: int | None, channels: int, norm: str, activation: str) -> None:
+        """Make the layers; `in_channels` None leaves the input out."""
         super().__init__()
-        coarsest = len(channels) - 1
-        self.out_levels = list(out_levels)
-        widths = [*in_channels, *channels[len(in_channels) :]]
-        self.downs = nn.ModuleList(
-            nn.Sequential(
-                # ceil_mode keeps a last odd row and lets maps of a single cell through
-                nn.MaxPool2d(2, ceil_mode=True),
-                Residual(widths[level - 1], widths[level], norm, activation),
-            )
-            for level in range(len(in_channels), coarsest + 1)
-        )
-        nodes = []
-        for level in range(out_levels[0], coarsest):
-            width = channels[level]
-            fuse = FUSIONS.build(fusion, in_channels=[width, width])
-            nodes.append(
-                Node(
-                    laterals=[Residual(widths[level], width, norm, activation)],
-                    pre=Residual(channels[level + 1], width, norm, activation),
-                    fuse=fuse,
-                    refine=None if fuse.out_channels == width else nn.Conv2d(fuse.out_channels, width, 1),
-                )
-            )
-        nodes.append(Node(laterals=[Residual(widths[coarsest], channels[coarsest], norm, activation)]))
-        self.pathway = Pathway(nodes)
-        self.posts = nn.ModuleList(
-            nn.Sequential(
-                Residual(channels[level], channels[level], norm, activation),
-                ConvNormAct(channels[level], channels[level], 1, 1, norm, activation),
-            )
-            for level in out_levels
-        )
 
-    def forward(self, x: Pyramid) -> Pyramid:
-        """Map the incoming levels, finest first, to the read levels, finest first."""
-        levels = list(x)
-        for down in self.downs:
-            levels.append(down(levels[-1]))
-        finest = self.out_levels[0]
-        inner = self.pathway([[level] for level in levels[finest:]])
-        return [post(inner[level - finest]) for level, post in zip(self.out_levels, self.posts, strict=True)]
+        def project(width: int) -> nn.Module:
+            return ConvNormAct(width, channels, 1, norm=norm, activation="none", bias=norm == "none")
 
-
-class Merge(nn.Module):
-    """What the next stage starts from: the input + 1×1(features) + 1×1(fed-back maps)."""
-
-    def __init__(self, channels: int, feedback_channels: int) -> None:
-        """Make the layers for maps of width `channels`; no feedback layer where `feedback_channels` is 0."""
-        super().__init__()
-        self.features = nn.Conv2d(channels, channels, 1)
-        self.feedback = nn.Conv2d(feedback_channels, channels, 1) if feedback_channels else None
+        self.input = None if in_channels is None else project(in_channels)
+        self.features = project(channels)
+        self.activation = make_activation(activation)
+        self.block = BasicBlock(channels, channels, 1, norm, activation)
 
     def forward(self, x: Tensor, features: Tensor, feedback: Sequence[Tensor]) -> Tensor:
-        """Map x and features (N, C, h, w) and maps of any size to (N, C, h, w)."""
-        merged: Tensor = x + self.features(features)
-        if self.feedback is not None:
-            height, width = x.shape[-2:]
-            maps = [resize_nearest(fed, (height, width)) for fed in feedback]
-            merged = merged + self.feedback(maps[0] if len(maps) == 1 else torch.cat(maps, 1))
-        return merged
+        """Map x (N, C in, h, w) and features (N, C, h, w) to (N, C, h, w)."""
+        merged: Tensor = self.features(features)
+        if self.input is not None:
+            merged = self.input(x) + merged
+        out: Tensor = self.block(self.activation(merged))
+        return out
 
 
 @NECKS.register()
-class StackedHourglass(nn.Module):
-    """`num_stages` hourglasses, each starting from the merged result of the one before.
-
-    Attributes:
-        out_channels: width of every level that is read, finest first.
-        out_strides: image pixels per cell of every level that is read.
-        num_stages: N.
-    """
+class StackedHourglass(StagedNeck):
+    """`num_stages` hourglasses, each starting from the merged result of the one before."""
 
     def __init__(
         self,
@@ -122,101 +55,88 @@ class StackedHourglass(nn.Module):
         in_strides: Sequence[int],
         channels: int | Sequence[int] | None = None,
         num_stages: int = 2,
-        depth: int = 4,
+        num_levels: int | None = None,
+        finer_levels: int = 0,
         fusion: str | Mapping[str, Any] = "sum",
-        out_levels: Sequence[int] = (0,),
+        out_levels: Sequence[int] | None = (0,),
         feedback_channels: int = 0,
+        block: str = "residual",
+        blocks: int | Sequence[int] = 1,
         norm: str = "batch",
         activation: str = "relu",
     ) -> None:
         """Make the neck.
 
         Args:
-            in_channels: widths of the encoder's levels, finest first; levels beyond `depth` are not read.
+            in_channels: widths of the encoder's levels, finest first.
             in_strides: image pixels per cell of the encoder's levels.
-            channels: width of all levels, or of each of the `depth` + 1 levels, finest first; None takes the width of
-                the encoder's finest level.
+            channels: width of all levels, or of each, finest first; None takes that of the encoder's finest level.
             num_stages: number of hourglasses.
-            depth: how many times the size is halved.
+            num_levels: levels from the encoder's finest on; None for the encoder's number, or 5 if it gives just one.
+            finer_levels: levels finer than the encoder's, which have no skip.
             fusion: a name in `FUSIONS`, or a dict with `type` and the fusion's own arguments.
-            out_levels: levels that heads read, 0 being the finest.
+            out_levels: levels that are read, 0 being the finest; None for all.
             feedback_channels: total width of the maps that are fed back to the next stage.
+            block: `'residual'`, pre-activated, with pooling, or `'basic'`, with strides.
+            blocks: how many of them in each place, for all levels or for each, finest first.
             norm: see `make_norm`.
             activation: see `make_activation`.
 
         Raises:
-            ConfigError: a number that cannot be, or an unknown fusion, norm or activation.
+            ConfigError: a number that cannot be, or an unknown fusion, block, norm or activation.
         """
-        super().__init__()
-        if num_stages < 1 or depth < 1:
-            raise ConfigError(f"StackedHourglass: num_stages={num_stages} and depth={depth} must be at least 1")
-        widths = _widths(in_channels[0] if channels is None else channels, depth)
-        levels = sorted(set(out_levels))
-        if not levels or levels[0] < 0 or levels[-1] > depth:
-            raise ConfigError(f"StackedHourglass: out_levels={list(out_levels)} must name levels from 0 to {depth}")
-        if num_stages > 1 and levels[0] != 0:
-            raise ConfigError(
-                f"StackedHourglass: out_levels={levels} must contain 0 with num_stages={num_stages}, "
-                "since the next stage starts from the finest level"
+        widths = in_channels[0] if channels is None else channels
+        plan = plan_levels(
+            "StackedHourglass", in_channels, in_strides, widths, num_stages, num_levels, finer_levels, out_levels
+        )
+        counts = [blocks] * len(plan.channels) if isinstance(blocks, int) else list(blocks)
+        if len(counts) != len(plan.channels) or min(counts) < 1:
+            raise ConfigError(f"StackedHourglass: blocks={blocks} must be one count, or {len(plan.channels)} of them")
+        if block not in ("residual", "basic"):
+            raise ConfigError(f"StackedHourglass: no block={block!r}; {near_names(block, ('residual', 'basic'))}")
+        if block == "basic" and feedback_channels and num_stages > 1:
+            raise ConfigError("StackedHourglass: block='basic' takes no feedback; take 'feedback' out of the config")
+        newell = block == "residual"
+        bias = newell or norm == "none"
+
+        def chain(count: int, in_channels: int, out_channels: int, stride: int = 1, last: bool = False) -> nn.Module:
+            """Make `count` blocks; the first changes width and size, or the last does."""
+            made: list[nn.Module] = []
+            for index in range(count):
+                changes = index == (count - 1 if last else 0)
+                before = in_channels if last or index == 0 else out_channels
+                after = in_channels if last and not changes else out_channels
+                if newell:
+                    made.append(Residual(before, after, norm, activation))
+                else:
+                    made.append(BasicBlock(before, after, stride if changes else 1, norm, activation))
+            return nn.Sequential(*made)
+
+        def lateral(level: int, in_channels: int, out_channels: int) -> nn.Module:
+            return chain(counts[level], in_channels, out_channels)
+
+        def pre(level: int, in_channels: int, out_channels: int) -> nn.Module:
+            return chain(counts[level], in_channels, out_channels, last=not newell)
+
+        def down(level: int, in_channels: int, out_channels: int) -> nn.Module:
+            # ceil_mode keeps a last odd row and lets maps of a single cell through
+            pool = nn.MaxPool2d(2, ceil_mode=True) if newell else nn.Identity()
+            return nn.Sequential(pool, chain(counts[level - 1], in_channels, out_channels, stride=2))
+
+        def post(level: int, in_channels: int, out_channels: int) -> nn.Module:
+            before = chain(counts[level], in_channels, out_channels) if newell else nn.Identity()
+            return nn.Sequential(
+                before, ConvNormAct(out_channels, out_channels, 1 if newell else 3, 1, norm, activation, bias)
             )
-        strides = list(in_strides[: depth + 1])
-        while len(strides) <= depth:
-            strides.append(strides[-1] * 2)
-        self.num_stages = num_stages
-        self.out_channels = [widths[level] for level in levels]
-        self.out_strides = [strides[level] for level in levels]
-        self.num_in_levels = min(len(in_channels), depth + 1)
-        self.project = nn.Identity() if in_channels[0] == widths[0] else nn.Conv2d(in_channels[0], widths[0], 1)
-        first = [widths[0], *in_channels[1 : self.num_in_levels]]
-        style = {"type": fusion} if isinstance(fusion, str) else fusion
-        self.stages = nn.ModuleList(
-            Hourglass(first if stage == 0 else widths[:1], widths, levels, style, norm, activation)
-            for stage in range(num_stages)
-        )
-        self.merges = nn.ModuleList(Merge(widths[0], feedback_channels) for _ in range(num_stages - 1))
 
-    def begin(self, pyramid: Pyramid) -> Pyramid:
-        """Map the encoder's levels to what the first stage starts from."""
-        return [self.project(pyramid[0]), *pyramid[1 : self.num_in_levels]]
+        blanks = Blanks(fusion_config(fusion), norm, activation, lateral=lateral, pre=pre)
 
-    def stage(self, index: int, x: Pyramid) -> Pyramid:
-        """Run stage `index` on what `begin` or `merge` gave; gives the read levels, finest first."""
-        out: Pyramid = self.stages[index](x)
-        return out
+        def stage(first: bool) -> nn.Module:
+            return Stage(plan, first, down, top_down(plan, blanks), post)
 
-    def merge(self, index: int, x: Pyramid, pyramid: Pyramid, feedback: Sequence[Tensor] = ()) -> Pyramid:
-        """Make what stage `index` + 1 starts from.
+        def merge(in_channels: int | None, channels: int, feedback_channels: int) -> nn.Module:
+            if newell:
+                return Merge(in_channels, channels, feedback_channels)
+            return LawMerge(in_channels, channels, norm, activation)
 
-        Args:
-            index: the stage that has run.
-            x: what it started from.
-            pyramid: what it gave.
-            feedback: raw maps (N, C_i, h_i, w_i) of the heads, `feedback_channels` in all.
-        """
-        return [self.merges[index](x[0], pyramid[0], feedback)]
-
-    def forward(self, pyramid: Pyramid) -> list[Pyramid]:
-        """Run all stages without feedback; gives one pyramid per stage.
-
-        Raises:
-            ConfigError: the neck was built for feedback, which only a model with heads can give.
-        """
-        if any(merge.feedback is not None for merge in self.merges):
-            raise ConfigError("this StackedHourglass expects feedback; run its stages one by one, as DenseModel does")
-        x = self.begin(pyramid)
-        pyramids = []
-        for index in range(self.num_stages):
-            pyramids.append(self.stage(index, x))
-            if index + 1 < self.num_stages:
-                x = self.merge(index, x, pyramids[-1])
-        return pyramids
-
-
-def _widths(channels: int | Sequence[int], depth: int) -> list[int]:
-    """Return one width per level, finest first."""
-    widths = [channels] * (depth + 1) if isinstance(channels, int) else list(channels)
-    if len(widths) != depth + 1 or min(widths) < 2:
-        raise ConfigError(
-            f"StackedHourglass: channels={channels} must be one width, or {depth + 1} for depth={depth}, of 2 or more"
-        )
-    return widths
+        super().__init__(plan, num_stages, feedback_channels, stage, merge)

@@ -122,13 +122,18 @@ class Pose:
             grid: where the map's cells lie.
 
         Returns:
-            maps: `heatmap` (N, K, h, w) float32. weights: `heatmap` (N, K, 1, 1) float32, 0 or 1.
+            maps: `heatmap` (N, K, h, w) float32. weights: `heatmap` (N, K, 1, 1) float32, 0 or 1. A joint outside
+                of the map is treated as one outside of the image.
         """
         keypoints = self._keypoints(batch)
         labelled, supervised = self._joint_masks(batch)
         # plain numbers, since making a tensor of them on a GPU would wait for it
         x, y = ((keypoints[..., axis] - grid.origin[axis]) / grid.stride for axis in (0, 1))
         cells = torch.stack([x, y], -1)
+        # a network without padding has maps that end before the image does
+        height, width = grid.size
+        labelled = labelled & (x >= 0) & (x < width) & (y >= 0) & (y < height)
+        supervised = supervised if self.joints == "zero_target" else supervised & labelled
         gaussians = heatmaps.gaussian_maps(
             cells, labelled & supervised, grid.size, self.sigma, quantised=self.target == "quantised"
         )

@@ -16,7 +16,7 @@ def test_published_parameters_and_macs(name, parameters, gmac):
 
 
 def test_costs_per_image_do_not_depend_on_the_batch():
-    model = create_model("newell_hourglass_s1", encoder={"channels": 16}, neck={"depth": 2})
+    model = create_model("newell_hourglass_s1", encoder={"channels": 16}, neck={"num_levels": 3})
     one, four = (profile_model(model, (64, 64), batch, repeats=1) for batch in (1, 4))
     for part_of_one, part_of_four in zip(one, four, strict=True):
         assert part_of_one.macs == part_of_four.macs
@@ -26,7 +26,7 @@ def test_costs_per_image_do_not_depend_on_the_batch():
 
 
 def test_kept_memory_grows_with_the_image_and_shrinks_with_autocast():
-    model = create_model("newell_hourglass_s1", encoder={"channels": 32}, neck={"depth": 2})
+    model = create_model("newell_hourglass_s1", encoder={"channels": 32}, neck={"num_levels": 3})
     small, large = (profile_model(model, (side, side), repeats=1)[-1].activation_bytes for side in (64, 128))
     assert large / small == pytest.approx(4, rel=0.1)
     assert profile_model(model, (128, 128), repeats=1, amp=True)[-1].activation_bytes < large

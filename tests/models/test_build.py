@@ -12,7 +12,12 @@ def pose(**more):
 
 
 def test_widths_and_strides_flow_forward_and_configs_stay_as_they_were():
-    neck = {"type": "densezoo.StackedHourglass", "channels": 12, "depth": 1, "feedback": ["a.heatmap", "b.heatmap"]}
+    neck = {
+        "type": "densezoo.StackedHourglass",
+        "channels": 12,
+        "num_levels": 2,
+        "feedback": ["a.heatmap", "b.heatmap"],
+    }
     tasks = {"a": pose(head={"type": "ConvHead", "hidden_channels": [6]}), "b": pose(num_keypoints=4)}
     model = build_model(ENCODER, neck, tasks)
     assert model.neck.merges[0].feedback.in_channels == 3 + 4
@@ -30,7 +35,7 @@ def test_heads_read_the_encoder_where_there_is_no_neck():
 
 
 def test_no_feedback_builds_no_feedback_layers():
-    model = build_model(ENCODER, {"type": "StackedHourglass", "depth": 1}, {"pose": pose()})
+    model = build_model(ENCODER, {"type": "StackedHourglass", "num_levels": 2}, {"pose": pose()})
     assert model.neck.merges[0].feedback is None
 
 

@@ -9,7 +9,7 @@ META = DatasetMeta(keypoint_names=("nose", "left_eye", "right_eye"), flip_pairs=
 
 
 def small(num_stages=2, feedback=True, **more):
-    neck = {"type": "StackedHourglass", "num_stages": num_stages, "depth": 2}
+    neck = {"type": "StackedHourglass", "num_stages": num_stages, "num_levels": 3}
     if feedback:
         neck["feedback"] = ["pose.heatmap"]
     tasks = {"pose": {"type": "Pose", "num_keypoints": 3, **more}, "other": {"type": "Pose", "num_keypoints": 2}}
@@ -17,7 +17,7 @@ def small(num_stages=2, feedback=True, **more):
 
 
 def only_pose(**more):
-    neck = {"type": "StackedHourglass", "depth": 2, "feedback": ["pose.heatmap"]}
+    neck = {"type": "StackedHourglass", "num_levels": 3, "feedback": ["pose.heatmap"]}
     tasks = {"pose": {"type": "Pose", "num_keypoints": 3, **more}}
     return build_model({"type": "NewellStem", "channels": 16}, neck, tasks, META)
 
@@ -151,7 +151,7 @@ def test_flip_test_answers_a_mirrored_image_with_the_mirrored_answer():
 
 
 def test_without_tasks_there_are_features_and_a_clear_error():
-    model = build_model({"type": "NewellStem", "channels": 8}, {"type": "StackedHourglass", "depth": 1})
+    model = build_model({"type": "NewellStem", "channels": 8}, {"type": "StackedHourglass", "num_levels": 2})
     batch = batch_of(torch.randint(0, 256, (2, 3, 16, 16), dtype=torch.uint8))
     assert len(model.forward_features(batch["images"])) == 2
     assert model(batch["images"]) == {}

@@ -4,18 +4,6 @@ from torch import nn
 
 from densezoo.errors import ConfigError
 from densezoo.necks.stacked_hourglass import StackedHourglass
-from densezoo.registry import FUSIONS
-
-
-@FUSIONS.register("concat_in_a_test")
-class Concat(nn.Module):
-    def __init__(self, in_channels, scale=1.0):
-        super().__init__()
-        self.out_channels = sum(in_channels)
-        self.scale = scale
-
-    def forward(self, maps):
-        return torch.cat(maps, 1) * self.scale
 
 
 def count(module):
@@ -63,45 +51,64 @@ def test_feedback_is_projected_resized_and_added():
 
 
 def test_levels_may_differ_in_width_and_all_be_read():
-    neck = StackedHourglass([8], [4], channels=[8, 12, 16], depth=2, out_levels=(0, 1, 2), num_stages=2)
+    neck = StackedHourglass([8], [4], channels=[8, 12, 16], num_levels=3, out_levels=(0, 1, 2), num_stages=2)
     assert (neck.out_channels, neck.out_strides) == ([8, 12, 16], [4, 8, 16])
     out = neck([torch.randn(1, 8, 7, 9)])[1]
     assert [level.shape for level in out] == [(1, 8, 7, 9), (1, 12, 4, 5), (1, 16, 2, 3)]
 
 
 def test_encoder_levels_are_the_first_way_down():
-    neck = StackedHourglass([6, 10, 20, 99], [4, 8, 16, 64], channels=8, depth=2, num_stages=2)
+    neck = StackedHourglass([6, 10, 20], [4, 8, 16], channels=8, num_stages=2)
     assert [len(stage.downs) for stage in neck.stages] == [0, 2]
-    pyramid = [torch.randn(1, width, size, size) for width, size in ((6, 8), (10, 4), (20, 2), (99, 1))]
+    pyramid = [torch.randn(1, width, size, size) for width, size in ((6, 8), (10, 4), (20, 2))]
     coarse = pyramid[2].requires_grad_()
     neck(pyramid)[0][0].sum().backward()
     assert coarse.grad is not None
     assert coarse.grad.abs().sum() > 0
-    assert StackedHourglass([6, 10], [4, 16], channels=8, depth=2, out_levels=(0, 1, 2)).out_strides == [4, 16, 32]
+    assert StackedHourglass([6, 10], [4, 16], channels=8, num_levels=3, out_levels=(0, 1, 2)).out_strides == [4, 16, 32]
 
 
 def test_nothing_is_built_that_is_not_read():
-    full = StackedHourglass([8], [4], num_stages=1, depth=3)
-    coarse = StackedHourglass([8], [4], num_stages=1, depth=3, out_levels=(2,))
-    residual = count(full.stages[0].posts[0][0])
+    full = StackedHourglass([8], [4], num_stages=1, num_levels=4)
+    coarse = StackedHourglass([8], [4], num_stages=1, num_levels=4, out_levels=(2,))
+    residual = count(full.stages[0].posts["0"][0])
     assert count(full) - count(coarse) == 2 * 2 * residual
     assert coarse.out_strides == [16]
     assert coarse([torch.randn(2, 8, 16, 16)])[0][0].shape == (2, 8, 4, 4)
 
 
-def test_a_fusion_is_one_class():
-    plain = StackedHourglass([8], [4], num_stages=1, depth=2)
-    concat = StackedHourglass([8], [4], num_stages=1, depth=2, fusion={"type": "concat_in_a_test", "scale": 2.0})
-    assert count(concat) - count(plain) == 2 * (16 * 8 + 8)
-    assert concat([torch.randn(2, 8, 5, 5)])[0][0].shape == (2, 8, 5, 5)
+def test_the_basic_variant_strides_widens_and_repeats():
+    neck = StackedHourglass(
+        [16], [4], channels=[16, 16, 24], num_levels=3, block="basic", blocks=[1, 2, 3], num_stages=1
+    )
+    assert not [part for part in neck.modules() if isinstance(part, nn.MaxPool2d)]
+
+    def block(before, after, changes_size=False):
+        projected = changes_size or before != after
+        return 9 * (before + after) * after + 2 * 2 * after + projected * (before * after + 2 * after)
+
+    laterals = block(16, 16) + 2 * block(16, 16) + 3 * block(24, 24)
+    downs = block(16, 16, True) + block(16, 24, True) + block(24, 24)
+    ups = block(16, 16) + block(24, 24) + block(24, 16)  # the last block of a level changes the width
+    assert count(neck) == laterals + downs + ups + 9 * 16 * 16 + 2 * 16
+    assert neck([torch.randn(1, 16, 9, 7)])[0][0].shape == (1, 16, 9, 7)
+    two = StackedHourglass([16], [4], num_levels=2, block="basic", num_stages=2)
+    merged = two.merges[0]
+    x, features = torch.randn(2, 16, 4, 4), torch.randn(2, 16, 4, 4)
+    expected = merged.block((merged.eval().input(x) + merged.features(features)).relu())
+    torch.testing.assert_close(two.merge(0, [x], [features])[0], expected)
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ({"num_stages": 0}, "num_stages=0"),
-        ({"depth": 0}, "depth=0"),
-        ({"channels": [8, 8]}, "5 for depth=4"),
+        ({"num_levels": 1}, "num_levels=1"),
+        ({"channels": [8, 8]}, "or 5 of them"),
+        ({"blocks": [1, 2]}, "or 5 of them"),
+        ({"block": "residul"}, "did you mean 'residual'"),
+        ({"block": "basic", "feedback_channels": 3}, "takes no feedback"),
+        ({"finer_levels": 3}, "below one pixel"),
         ({"out_levels": (5,)}, "0 to 4"),
         ({"out_levels": (1,)}, "must contain 0"),
         ({"fusion": "summ"}, "did you mean 'sum'"),
@@ -111,3 +118,8 @@ def test_a_fusion_is_one_class():
 def test_impossible_numbers_say_how(arguments, message):
     with pytest.raises(ConfigError, match=message):
         StackedHourglass([8], [4], **arguments)
+
+
+def test_an_encoder_level_that_nobody_would_read_is_refused():
+    with pytest.raises(ConfigError, match=r"would never be read; ask the encoder for the strides \[4, 8\]"):
+        StackedHourglass([8, 8, 8], [4, 8, 16], num_levels=2)

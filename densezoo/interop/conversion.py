@@ -1,0 +1,195 @@
+"""Weights of other implementations: their state dict to a config of ours and the weights that it loads.
+
+    config, weights = convert_state_dict(torch.load("hg_s2.pth")["state_dict"], "bearpaw")
+    model = densezoo.create_model(config)
+    model.load_state_dict(weights, strict=True)
+
+Each source is one file in `densezoo/interop/sources/`.
+"""
+
+import importlib
+import logging
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from densezoo.errors import ConfigError, DataError, near_names
+from densezoo.models import create_model
+from densezoo.registry import NECKS, check_arguments
+
+LOG = logging.getLogger("densezoo")
+COUNTER = "num_batches_tracked"
+LAYER = ("weight", "bias", "running_mean", "running_var", COUNTER)
+
+
+class Weights:
+    """A state dict that is being converted. What nobody takes is an error.
+
+    Attributes:
+        converted: our name to tensor.
+        notes: what was assumed and what was left out, in words.
+    """
+
+    def __init__(self, state_dict: Mapping[str, Tensor]) -> None:
+        """Open `state_dict`; a `module.` in front of every key (DataParallel) is dropped.
+
+        Raises:
+            DataError: there is no tensor in it.
+        """
+        prefix = "module." if state_dict and all(key.startswith("module.") for key in state_dict) else ""
+        self._left = {key.removeprefix(prefix): value for key, value in state_dict.items()}
+        wrong = [key for key, value in self._left.items() if not isinstance(value, Tensor)]
+        if wrong or not self._left:
+            raise DataError(
+                f"this is no state dict: {f'{wrong[0]!r} is no tensor' if wrong else 'it is empty'}; "
+                "many checkpoints hold theirs under 'state_dict' or 'model'"
+            )
+        self._shapes = {key: tuple(value.shape) for key, value in self._left.items()}
+        self.converted: dict[str, Tensor] = {}
+        self.notes: list[str] = []
+        self._missing: list[str] = []
+
+    def __contains__(self, key: str) -> bool:
+        """Whether the source has a tensor of this name, taken or not."""
+        return key in self._shapes
+
+    def has(self, prefix: str) -> bool:
+        """Whether the source has any tensor whose name starts so."""
+        return any(key.startswith(prefix) for key in self._shapes)
+
+    def shape(self, key: str) -> tuple[int, ...]:
+        """Return the shape of one tensor.
+
+        Raises:
+            DataError: there is none; it says that the source may be another one.
+        """
+        if key not in self._shapes:
+            raise DataError(f"the state dict has no {key!r}; {near_names(key, self._shapes)}; is it of another source?")
+        return self._shapes[key]
+
+    def count(self, prefix: str) -> int:
+        """Return how many consecutive numbers, from 0, follow `prefix`: `'hg.'` to the number of stacks."""
+        numbers = {int(found[1]) for key in self._shapes if (found := re.match(re.escape(prefix) + r"(\d+)\.", key))}
+        total = 0
+        while total in numbers:
+            total += 1
+        return total
+
+    def move(self, source: str, target: str, change: Callable[[Tensor], Tensor] | None = None) -> None:
+        """Take one tensor under our name, after `change`."""
+        if source not in self._left:
+            self._missing.append(source)
+            return
+        tensor = self._left.pop(source)
+        self.converted[target] = tensor if change is None else change(tensor).contiguous()
+
+    def layer(self, source: str, target: str, change: Callable[[Tensor], Tensor] | None = None) -> None:
+        """Take every tensor of one layer (a convolution or a normalisation); `change` is applied to its weight."""
+        found = [part for part in LAYER if f"{source}.{part}" in self._left]
+        if "weight" not in found:
+            self._missing.append(f"{source}.weight")
+        for part in found:
+            self.move(f"{source}.{part}", f"{target}.{part}", change if part == "weight" else None)
+
+    def dead(self, prefix: str, why: str) -> None:
+        """Leave out the tensors whose names start so, and say it; none need be there."""
+        gone = [key for key in self._left if key.startswith(prefix)]
+        size = sum(self._left.pop(key).numel() for key in gone)
+        if gone:
+            self.notes.append(f"left out {len(gone)} tensors of {prefix!r} ({size / 1e6:.2f} M numbers): {why}")
+
+    def assume(self, name: str, value: object, why: str) -> None:
+        """Note what tensors do not show."""
+        self.notes.append(f"{name}={value!r} is {why}; give {name}= if it is another")
+
+    def finish(self, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Compare with the state dict that our model has, and return the converted one.
+
+        Raises:
+            DataError: tensors are missing, left over, or of another shape; all are listed.
+        """
+        for key, value in expected.items():
+            if key.endswith(COUNTER):  # old checkpoints lack them
+                self.converted.setdefault(key, torch.zeros((), dtype=value.dtype))
+        wrong = [f"missing {key}" for key in self._missing]
+        wrong += [f"unknown {key} {self._shapes[key]}" for key in self._left]
+        wrong += [f"nothing for {key}" for key in expected if key not in self.converted and not self._missing]
+        wrong += [f"no place for {key}" for key in self.converted if key not in expected and not self._missing]
+        wrong += [
+            f"{key} is {tuple(self.converted[key].shape)}, not {tuple(value.shape)}"
+            for key, value in expected.items()
+            if key in self.converted and self.converted[key].shape != value.shape
+        ]
+        if wrong:
+            raise DataError(f"the state dict does not fit in {len(wrong)} places:\n  " + "\n  ".join(wrong))
+        return self.converted
+
+
+Convert = Callable[..., dict[str, Any]]
+"""Takes `Weights` (and options by keyword), moves every tensor, returns the config."""
+SOURCES: dict[str, Convert] = {}
+
+
+def source(name: str) -> Callable[[Convert], Convert]:
+    """Register a function that converts state dicts of the source `name`."""
+
+    def register(function: Convert) -> Convert:
+        SOURCES[name] = function
+        return function
+
+    return register
+
+
+def list_sources() -> list[str]:
+    """Return the names that `convert_state_dict` knows, sorted."""
+    importlib.import_module("densezoo.interop.sources")
+    return sorted(SOURCES)
+
+
+def convert_state_dict(
+    state_dict: Mapping[str, Tensor], source: str, **given: Any
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Convert the weights of another implementation. What was assumed or left out is logged as a warning.
+
+    Args:
+        state_dict: names to tensors; sizes are read from them.
+        source: a name of `list_sources()`.
+        given: what the tensors do not show, such as strides; the source's own defaults where absent.
+
+    Returns:
+        The config, for `densezoo.create_model` (or `NECKS.build` where the source is a neck alone), and the weights
+        that the built model loads with `strict=True`. Given float images, it gives the source's outputs.
+
+    Raises:
+        ConfigError: an unknown source or option.
+        DataError: tensors are missing, unknown or of another shape; all are listed.
+    """
+    if source not in list_sources():
+        raise ConfigError(f"no source is called {source!r}; {near_names(source, SOURCES)}")
+    weights = Weights(state_dict)
+    check_arguments(SOURCES[source], given, {"weights": weights}, f"source {source!r}")
+    config = SOURCES[source](weights, **given)
+    with torch.device("meta"):
+        model: nn.Module = NECKS.build(config) if "type" in config else create_model(config)
+    converted = weights.finish(model.state_dict())
+    for note in weights.notes:
+        LOG.warning("%s: %s", source, note)
+    return config, converted
+
+
+def concat_order(*widths: int, order: Iterable[int]) -> Callable[[Tensor], Tensor]:
+    """Return a change for a convolution that reads several maps side by side.
+
+    Args:
+        widths: of the maps, in the source's order.
+        order: our order, as indices into the source's.
+    """
+
+    def change(weight: Tensor) -> Tensor:
+        parts = weight.split(list(widths), dim=1)
+        return torch.cat([parts[index] for index in order], 1)
+
+    return change
