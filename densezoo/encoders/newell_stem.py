@@ -4,6 +4,8 @@ Newell, Yang, Deng, "Stacked Hourglass Networks for Human Pose Estimation", ECCV
 Deviation: the pooling rounds sizes up, which changes nothing for inputs that are multiples of 4.
 """
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 
 from densezoo.errors import ConfigError
@@ -31,33 +33,48 @@ class NewellStem(nn.Module):
     """
 
     def __init__(
-        self, channels: int = 256, in_channels: int = 3, norm: str = "batch", activation: str = "relu"
+        self,
+        channels: int | Sequence[int] = 256,
+        in_channels: int = 3,
+        round_up: bool = True,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+        norm: str = "batch",
+        activation: str = "relu",
     ) -> None:
         """Make the stem.
 
         Args:
-            channels: C, a multiple of 4.
-            in_channels: 3 (RGB), or 1; any other number gets the mean and deviation 0.5.
+            channels: C, a multiple of 4; or the widths of the convolution and of the three residuals.
+            in_channels: 3 (RGB), 1, or any other number.
+            round_up: whether the pooling keeps the last row and column of an odd map; the published networks drop them.
+            mean: of values in 0–1, per input channel; None for ImageNet's with three channels and 0.5 with others.
+            std: in the same way.
             norm: see `make_norm`.
             activation: see `make_activation`.
 
         Raises:
-            ConfigError: `channels` is not a positive multiple of 4, or an unknown norm or activation.
+            ConfigError: `channels` is neither a positive multiple of 4 nor four widths, `mean` or `std` has not one
+                number per input channel, or an unknown norm or activation.
         """
         super().__init__()
-        if channels < 4 or channels % 4:
-            raise ConfigError(f"NewellStem: channels={channels} must be a positive multiple of 4")
-        self.channels = [channels]
+        widths = [channels // 4, channels // 2, channels // 2, channels] if isinstance(channels, int) else [*channels]
+        if len(widths) != 4 or min(widths) < 1 or (isinstance(channels, int) and channels % 4):
+            raise ConfigError(f"NewellStem: channels={channels} must be a positive multiple of 4, or four widths")
+        self.channels = widths[-1:]
         self.strides = [4]
         self.origins = [0.0]
-        self.mean = MEAN if in_channels == 3 else (0.5,) * in_channels
-        self.std = STD if in_channels == 3 else (0.5,) * in_channels
+        self.mean = tuple(mean or (MEAN if in_channels == 3 else (0.5,) * in_channels))
+        self.std = tuple(std or (STD if in_channels == 3 else (0.5,) * in_channels))
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            if len(values) != in_channels:
+                raise ConfigError(f"NewellStem: {name}={values} must have in_channels={in_channels} numbers")
         self.layers = nn.Sequential(
-            ConvNormAct(in_channels, channels // 4, 7, 2, norm, activation),
-            Residual(channels // 4, channels // 2, norm, activation),
-            nn.MaxPool2d(2, ceil_mode=True),
-            Residual(channels // 2, channels // 2, norm, activation),
-            Residual(channels // 2, channels, norm, activation),
+            ConvNormAct(in_channels, widths[0], 7, 2, norm, activation),
+            Residual(widths[0], widths[1], norm, activation),
+            nn.MaxPool2d(2, ceil_mode=round_up),
+            Residual(widths[1], widths[2], norm, activation),
+            Residual(widths[2], widths[3], norm, activation),
         )
 
     def forward(self, images: Tensor) -> Pyramid:

@@ -7,26 +7,15 @@ from typing import Any
 from densezoo.errors import ConfigError, near_names
 from densezoo.models.build import build_model
 from densezoo.models.dense_model import DenseModel
+from densezoo.models.named import MODELS
 from densezoo.types import DatasetMeta
 
 PARTS = ("encoder", "neck", "tasks")
 
 
-def _newell_hourglass(num_stages: int) -> dict[str, Any]:
-    """Return the network of Newell et al. 2016 for MPII's 16 keypoints (https://arxiv.org/abs/1603.06937)."""
-    return {
-        "encoder": {"type": "NewellStem", "channels": 256},
-        "neck": {"type": "StackedHourglass", "num_stages": num_stages, "feedback": ["pose.heatmap"]},
-        "tasks": {"pose": {"type": "Pose", "num_keypoints": 16, "joints": "zero_target"}},
-    }
-
-
-_MODELS = {f"newell_hourglass_s{num_stages}": _newell_hourglass(num_stages) for num_stages in (1, 2, 4, 8)}
-
-
 def list_models() -> list[str]:
     """Return the names that `create_model` knows, sorted."""
-    return sorted(_MODELS)
+    return sorted(MODELS)
 
 
 def create_model(
@@ -42,15 +31,16 @@ def create_model(
             training config will do).
         meta: what the data set's annotations mean; without it the model gives maps and losses, but no metrics.
         overrides: `encoder`, `neck` or `tasks`. Keys replace the config's one by one, except in a dict that names
-            another `type`, which replaces the whole part; None takes a part out.
+            another `type`, which replaces the whole part; None takes a part out: without tasks the model gives feature
+            pyramids, and the neck no feedback.
 
     Raises:
         ConfigError: an unknown name, override or key, or a value that a part refuses.
     """
     if isinstance(name_or_config, str):
-        if name_or_config not in _MODELS:
-            raise ConfigError(f"no model is called {name_or_config!r}; {near_names(name_or_config, _MODELS)}")
-        config: Mapping[str, Any] = _MODELS[name_or_config]
+        if name_or_config not in MODELS:
+            raise ConfigError(f"no model is called {name_or_config!r}; {near_names(name_or_config, MODELS)}")
+        config: Mapping[str, Any] = MODELS[name_or_config].config
     else:
         config = name_or_config
     parts = {part: copy.deepcopy(config[part]) for part in PARTS if part in config}
@@ -58,6 +48,8 @@ def create_model(
         if part not in PARTS:
             raise ConfigError(f"create_model has no argument {part!r}; {near_names(part, (*PARTS, 'meta'))}")
         parts[part] = _override(parts.get(part), override)
+    if overrides.get("tasks", parts) is None and parts.get("neck"):
+        parts["neck"] = {key: value for key, value in parts["neck"].items() if key != "feedback"}
     if parts.get("encoder") is None:
         raise ConfigError("the config has no 'encoder'; a model needs one")
     return build_model(**parts, meta=meta)

@@ -62,6 +62,7 @@ class Node(nn.Module):
 
     Attributes:
         out_channels: width of what it gives.
+        word: how it joins its maps: the fusion's name, `'lateral'` where a walk starts, `'up'` without a skip.
     """
 
     def __init__(
@@ -93,6 +94,7 @@ class Node(nn.Module):
         if above is not None:
             self.pre, pre_width = _fill(blanks.pre, level, above, width, one_width)
             widths.append(pre_width)
+        self.word: str = blanks.fusion["type"] if joins else "lateral" if starts else "up"
         self.fuse: nn.Module | None = None
         self.out_channels = widths[-1]
         if joins:

@@ -24,20 +24,20 @@ from densezoo.registry import NECKS
 class LawMerge(nn.Module):
     """Between CornerNet's stacks: residual(act(1×1-norm(input) + 1×1-norm(features))), without feedback."""
 
-    def __init__(self, in_channels: int | None, channels: int, norm: str, activation: str) -> None:
-        """Make the layers; `in_channels` None leaves the input out."""
+    def __init__(self, in_channels: int | None, features: int, channels: int, norm: str, activation: str) -> None:
+        """Make the layers; `features` is the width of the stage's output, `in_channels` None leaves the input out."""
         super().__init__()
 
         def project(width: int) -> nn.Module:
             return ConvNormAct(width, channels, 1, norm=norm, activation="none", bias=norm == "none")
 
         self.input = None if in_channels is None else project(in_channels)
-        self.features = project(channels)
+        self.features = project(features)
         self.activation = make_activation(activation)
         self.block = BasicBlock(channels, channels, 1, norm, activation)
 
     def forward(self, x: Tensor, features: Tensor, feedback: Sequence[Tensor]) -> Tensor:
-        """Map x (N, C in, h, w) and features (N, C, h, w) to (N, C, h, w)."""
+        """Map x (N, C in, h, w) and features (N, C', h, w) to (N, C, h, w)."""
         merged: Tensor = self.features(features)
         if self.input is not None:
             merged = self.input(x) + merged
@@ -59,6 +59,7 @@ class StackedHourglass(StagedNeck):
         finer_levels: int = 0,
         fusion: str | Mapping[str, Any] = "sum",
         out_levels: Sequence[int] | None = (0,),
+        out_channels: int | None = None,
         feedback_channels: int = 0,
         block: str = "residual",
         blocks: int | Sequence[int] = 1,
@@ -76,6 +77,7 @@ class StackedHourglass(StagedNeck):
             finer_levels: levels finer than the encoder's, which have no skip.
             fusion: a name in `FUSIONS`, or a dict with `type` and the fusion's own arguments.
             out_levels: levels that are read, 0 being the finest; None for all.
+            out_channels: width of the levels that are read; None keeps that of each. For `block='basic'` alone.
             feedback_channels: total width of the maps that are fed back to the next stage.
             block: `'residual'`, pre-activated, with pooling, or `'basic'`, with strides.
             blocks: how many of them in each place, for all levels or for each, finest first.
@@ -97,6 +99,9 @@ class StackedHourglass(StagedNeck):
         if block == "basic" and feedback_channels and num_stages > 1:
             raise ConfigError("StackedHourglass: block='basic' takes no feedback; take 'feedback' out of the config")
         newell = block == "residual"
+        if newell and out_channels is not None:
+            raise ConfigError(f"StackedHourglass: out_channels={out_channels} needs block='basic'; or give channels")
+        read = [out_channels or plan.channels[level] for level in plan.out]
         bias = newell or norm == "none"
 
         def chain(count: int, in_channels: int, out_channels: int, stride: int = 1, last: bool = False) -> nn.Module:
@@ -125,8 +130,9 @@ class StackedHourglass(StagedNeck):
 
         def post(level: int, in_channels: int, out_channels: int) -> nn.Module:
             before = chain(counts[level], in_channels, out_channels) if newell else nn.Identity()
+            width = read[plan.out.index(level)]
             return nn.Sequential(
-                before, ConvNormAct(out_channels, out_channels, 1 if newell else 3, 1, norm, activation, bias)
+                before, ConvNormAct(out_channels, width, 1 if newell else 3, 1, norm, activation, bias)
             )
 
         blanks = Blanks(fusion_config(fusion), norm, activation, lateral=lateral, pre=pre)
@@ -137,6 +143,7 @@ class StackedHourglass(StagedNeck):
         def merge(in_channels: int | None, channels: int, feedback_channels: int) -> nn.Module:
             if newell:
                 return Merge(in_channels, channels, feedback_channels)
-            return LawMerge(in_channels, channels, norm, activation)
+            return LawMerge(in_channels, read[0], channels, norm, activation)
 
         super().__init__(plan, num_stages, feedback_channels, stage, merge)
+        self.out_channels = read

@@ -29,7 +29,9 @@ def pytest_generate_tests(metafunc):
     for registry in (ENCODERS, NECKS, FUSIONS, HEADS, TASKS, METRICS, DATASETS):
         kind = registry.name
         if kind in metafunc.fixturenames:
-            metafunc.parametrize(kind, [name for name in registry.names() if not name.lower().replace("_", "").endswith("inatest")])
+            metafunc.parametrize(
+                kind, [name for name in registry.names() if not name.lower().replace("_", "").endswith("inatest")]
+            )
 
 
 @pytest.fixture(autouse=True)

@@ -34,6 +34,20 @@ def test_heads_read_the_encoder_where_there_is_no_neck():
     assert model.heads[0]["pose"].branches["heatmap"][0].in_channels == 8
 
 
+def test_the_neck_builds_the_levels_that_heads_read():
+    neck = {"type": "FPN", "channels": 8, "num_levels": 4}
+    tasks = {"fine": pose(head={"type": "ConvHead", "level": 1}), "coarse": pose(head={"type": "ConvHead", "level": 3})}
+    model = build_model(ENCODER, neck, tasks)
+    assert (model.neck.out_levels, model.neck.out_strides) == ([1, 3], [8, 32])
+    assert (model.heads[0]["fine"].level, model.heads[0]["coarse"].level) == (0, 1)
+    assert [model.heads[0][name].stride for name in ("fine", "coarse")] == [8, 32]
+    assert build_model(ENCODER, neck).neck.out_levels == [0, 1, 2, 3]
+    asked = build_model(ENCODER, {**neck, "out_levels": [0, 1]}, {"fine": tasks["fine"]})
+    assert (asked.neck.out_levels, asked.heads[0]["fine"].level) == ([0, 1], 1)
+    with pytest.raises(ConfigError, match=r"head of task 'coarse' reads level=3, but the neck gives only \[0, 1\]"):
+        build_model(ENCODER, {**neck, "out_levels": [0, 1]}, tasks)
+
+
 def test_no_feedback_builds_no_feedback_layers():
     model = build_model(ENCODER, {"type": "StackedHourglass", "num_levels": 2}, {"pose": pose()})
     assert model.neck.merges[0].feedback is None

@@ -68,6 +68,15 @@ def test_another_type_replaces_the_whole_part_and_none_takes_it_out():
     assert [level.shape for level in model.forward_features(torch.randn(1, 3, 8, 8))[0]] == [(1, 8, 2, 2)]
 
 
+def test_without_tasks_a_model_gives_pyramids():
+    own = {"type": "StackedHourglass", "num_levels": 2, "feedback": ["pose.heatmap"]}
+    model = create_model("newell_hourglass_s2", encoder={"channels": 8}, neck=own, tasks=None).eval()
+    assert own["feedback"] == ["pose.heatmap"]
+    assert model.feedback == []
+    assert len(model.forward_features(torch.randn(1, 3, 8, 8))) == 2
+    assert list(model.heads) == []
+
+
 def test_wrong_names_are_refused_with_near_ones():
     with pytest.raises(ConfigError, match="did you mean 'newell_hourglass_s2'"):
         create_model("newel_hourglass_s2")

@@ -1,0 +1,42 @@
+"""The unit that U-Net and its kin are made of."""
+
+from torch import nn
+
+from densezoo.layers.conv import ConvNormAct
+
+
+class DoubleConv(nn.Sequential):
+    """Two 3×3 convolutions, each with normalisation and activation.
+
+    Of Ronneberger et al. 2015 (https://arxiv.org/abs/1505.04597), which has no normalisation. Convolutions have a bias
+    only without normalisation.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        mid_channels: int | None = None,
+        norm: str = "batch",
+        activation: str = "relu",
+        padding: int = 1,
+    ) -> None:
+        """Make the layers: (N, C in, h, w) to (N, C out, h, w), or two cells less on each side without padding.
+
+        Args:
+            in_channels: C in.
+            out_channels: C out.
+            mid_channels: width between the two convolutions; None for C out.
+            norm: see `make_norm`.
+            activation: see `make_activation`.
+            padding: zeros on each side of each convolution: 1, or 0 for 'valid' convolutions.
+
+        Raises:
+            ConfigError: an unknown norm or activation.
+        """
+        middle = out_channels if mid_channels is None else mid_channels
+        bias = norm == "none"
+        super().__init__(
+            ConvNormAct(in_channels, middle, 3, 1, norm, activation, bias, padding),
+            ConvNormAct(middle, out_channels, 3, 1, norm, activation, bias, padding),
+        )

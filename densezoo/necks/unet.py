@@ -1,0 +1,186 @@
+"""U-Net: the encoder's maps themselves as skips, concatenated, and two 3×3 convolutions per level on the way up.
+
+Ronneberger, Fischer, Brox, "U-Net: Convolutional Networks for Biomedical Image Segmentation", MICCAI 2015,
+https://arxiv.org/abs/1505.04597. The paper's way up is `upsample="transposed"` (2×2 up-convolutions to the level's
+width) with `align="crop"` (valid convolutions, skips cropped to what is left) and `norm="none"`; the default pads and
+normalises as U-Nets on today's encoders do.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from torch import Tensor, nn
+
+from densezoo.errors import ConfigError, near_names
+from densezoo.layers.double_conv import DoubleConv
+from densezoo.layers.resize import double_bilinear_corners, fit, pad_around, resize_bilinear, resize_nearest
+from densezoo.layers.upsample import cut_or_resize
+from densezoo.necks.pathway import Blanks, Make, Resize, identity
+from densezoo.necks.staged_neck import (
+    DEFAULT_LEVELS,
+    LevelPlan,
+    Stage,
+    StagedNeck,
+    fusion_config,
+    plan_levels,
+    top_down,
+)
+from densezoo.registry import NECKS
+
+RESIZES: dict[str, Resize] = {
+    "bilinear": resize_bilinear,
+    "nearest": resize_nearest,
+    "transposed": cut_or_resize,  # of what the 2×2 up-convolution has doubled
+}
+ALIGNS = ("resize", "pad", "crop")
+LOST = 2  # cells that two unpadded 3×3 convolutions take off each side
+
+
+@NECKS.register()
+class UNet(StagedNeck):
+    """Doubled, concatenated with the encoder's map, convolved twice, level by level."""
+
+    def __init__(
+        self,
+        in_channels: Sequence[int],
+        in_strides: Sequence[int],
+        channels: int | Sequence[int] | None = None,
+        num_stages: int = 1,
+        num_levels: int | None = None,
+        finer_levels: int = 0,
+        fusion: str | Mapping[str, Any] = "concat",
+        out_levels: Sequence[int] | None = (0,),
+        feedback_channels: int = 0,
+        upsample: str = "bilinear",
+        align: str = "resize",
+        mid_channels: Sequence[int] | None = None,
+        norm: str = "batch",
+        activation: str = "relu",
+        in_origins: Sequence[float] | None = None,
+    ) -> None:
+        """Make the neck.
+
+        Args:
+            in_channels: widths of the encoder's levels, finest first.
+            in_strides: image pixels per cell of the encoder's levels.
+            channels: width of all levels, or of each, finest first; None for the encoder's widths (its coarsest's for
+                levels that it lacks), halved for each finer level. The coarsest level keeps the encoder's map and
+                width unless it is read.
+            num_stages: number of U-Nets, each starting from the merged finest map of the one before.
+            num_levels: levels from the encoder's finest on; None for the encoder's number, or 5 if it gives just one.
+            finer_levels: levels finer than the encoder's, which have no skip.
+            fusion: a name in `FUSIONS`, or a dict with `type` and the fusion's own arguments.
+            out_levels: levels that are read, 0 being the finest; None for all.
+            feedback_channels: total width of the maps that are fed back to the next stage.
+            upsample: `'bilinear'`, `'nearest'`, or `'transposed'`, a 2×2 up-convolution to the level's width.
+            align: how a doubled map meets its skip. `'resize'` fits any sizes; `'pad'` puts zeros around it, for
+                encoders that round sizes down (bilinear doubling then keeps corner cells in the corners); `'crop'`
+                cuts the middle out of the skip and makes all convolutions valid. Crops are exact to the cell where
+                every pooled map has even sizes.
+            mid_channels: width between the two convolutions of each level but the coarsest, finest first; None for
+                the level's own.
+            norm: see `make_norm`; convolutions have a bias only with `'none'`.
+            activation: see `make_activation`.
+            in_origins: image coordinate of the corner of each encoder level's first cell; None where all are 0.
+
+        Raises:
+            ConfigError: a number that cannot be, an unknown fusion, upsample, align, norm or activation, several stages
+                of valid convolutions, or an encoder of valid convolutions without `align='crop'`.
+        """
+        if upsample not in RESIZES:
+            raise ConfigError(f"UNet: no upsample={upsample!r}; {near_names(upsample, RESIZES)}")
+        if align not in ALIGNS:
+            raise ConfigError(f"UNet: no align={align!r}; {near_names(align, ALIGNS)}")
+        if channels is None:
+            finer = [max(in_channels[0] >> step, 1) for step in range(finer_levels, 0, -1)]
+            channels = encoder_widths(in_channels, num_levels, finer)
+        plan = plan_levels(
+            "UNet",
+            in_channels,
+            in_strides,
+            channels,
+            num_stages,
+            num_levels,
+            finer_levels,
+            out_levels,
+            in_origins=in_origins,
+        )
+        valid = align == "crop"
+        if valid and num_stages > 1:
+            raise ConfigError("UNet: align='crop' loses the border once; take num_stages=1, or align='resize'")
+        if not valid and len(set(plan.origins)) > 1:
+            raise ConfigError("UNet: the encoder's valid convolutions shift its levels; take align='crop'")
+        if valid:
+            plan = replace(plan, origins=_origins_of_crops(plan))
+        middle = plan.channels[:-1] if mid_channels is None else list(mid_channels)
+        if len(middle) != len(plan.channels) - 1:
+            raise ConfigError(f"UNet: mid_channels={mid_channels} must be {len(plan.channels) - 1} widths")
+        padding = 0 if valid else 1
+
+        def up_conv(level: int, in_channels: int, out_channels: int) -> nn.Module:
+            return nn.ConvTranspose2d(in_channels, out_channels, 2, 2)
+
+        def refine(level: int, in_channels: int, out_channels: int) -> nn.Module:
+            return DoubleConv(in_channels, out_channels, middle[level], norm, activation, padding)
+
+        blanks = Blanks(
+            fusion_config(fusion),
+            norm,
+            activation,
+            pre=up_conv if upsample == "transposed" else identity,
+            refine=refine,
+            resize=_joining(upsample, align),
+        )
+
+        def stage(first: bool) -> nn.Module:
+            return Stage(plan, first, pool_and_convolve(norm, activation, padding), top_down(plan, blanks))
+
+        super().__init__(plan, num_stages, feedback_channels, stage)
+
+
+def encoder_widths(in_channels: Sequence[int], num_levels: int | None, finer: Sequence[int]) -> list[int]:
+    """Return the widths of levels that keep the encoder's, behind those of `finer` levels."""
+    count = num_levels or (len(in_channels) if len(in_channels) > 1 else DEFAULT_LEVELS)
+    return [*finer, *in_channels, *[in_channels[-1]] * (count - len(in_channels))]
+
+
+def pool_and_convolve(norm: str, activation: str, padding: int = 1) -> Make:
+    """Return the family's own way down: 2×2 max-pooling, then two 3×3 convolutions."""
+
+    def down(level: int, in_channels: int, out_channels: int) -> nn.Module:
+        # ceil_mode keeps a last odd row and lets maps of a single cell through
+        pool = nn.MaxPool2d(2, ceil_mode=True)
+        return nn.Sequential(pool, DoubleConv(in_channels, out_channels, None, norm, activation, padding))
+
+    return down
+
+
+def _joining(upsample: str, align: str) -> Resize:
+    """Return what brings the coarser map to the skip, or to what the skip is cropped to."""
+
+    def double(x: Tensor) -> Tensor:
+        if upsample == "transposed":
+            return x
+        if upsample == "bilinear" and align == "pad":
+            return double_bilinear_corners(x)
+        return RESIZES[upsample](x, (2 * x.shape[-2], 2 * x.shape[-1]))
+
+    def pad(x: Tensor, size: tuple[int, int]) -> Tensor:
+        return pad_around(double(x), size)
+
+    def crop(x: Tensor, size: tuple[int, int]) -> Tensor:
+        doubled = double(x)
+        return fit(doubled, (min(size[0], doubled.shape[-2]), min(size[1], doubled.shape[-1])))
+
+    return {"resize": RESIZES[upsample], "pad": pad, "crop": crop}[align]
+
+
+def _origins_of_crops(plan: LevelPlan) -> list[float]:
+    """Return where the levels lie after valid convolutions on the way up, and on the neck's own way down."""
+    origins = list(plan.origins)
+    for level in range(plan.finer + len(plan.incoming), plan.coarsest + 1):
+        origins[level] = origins[level - 1] + LOST * plan.strides[level]
+    for level in range(plan.coarsest - 1, -1, -1):
+        origins[level] = origins[level + 1] + LOST * plan.strides[level]
+    return origins
