@@ -23,7 +23,7 @@ setup(
     install_requires=[
         "torch>=2.10",  # older torch.load corrupts memory on a hostile checkpoint (CVE-2026-24747)
         "torchvision>=0.25",  # the one that goes with torch 2.10
-        "timm>=1.0.15",
+        "timm>=1.0.28",  # first whose HRNet gives feature maps of any image size
         "mmengine>=0.10.5",
         "numpy>=2.0",
         "pycocotools>=2.0.8",  # first with NumPy 2; 2.0.5 and later refuse malformed RLE

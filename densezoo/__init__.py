@@ -6,6 +6,8 @@ The public API is what this module names; nothing else is promised.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from densezoo.timm_hook import register_with_timm
+
 if TYPE_CHECKING:
     from densezoo.engine.config import load_config
     from densezoo.engine.load import load_model
@@ -29,3 +31,6 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'densezoo' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)
+
+
+register_with_timm()

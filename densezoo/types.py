@@ -32,11 +32,14 @@ class Grid:
         stride: image pixels per cell.
         size: (height, width) of the map in cells.
         origin: (x, y) in image pixels of the corner of cell (0, 0); not (0, 0) for valid convolutions.
+        image_size: (height, width) of the image; None where the cells say it: they cover it, and lose as much at the
+            bottom and right as at the top and left.
     """
 
     stride: float
     size: tuple[int, int]
     origin: tuple[float, float] = (0.0, 0.0)
+    image_size: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,7 @@ class DatasetMeta:
         flip_pairs: pairs of keypoint indices that change places in a mirrored image.
         sigmas: K per-keypoint OKS constants, or empty where nobody published any.
         keypoint_shift: pixels that were added to the file's keypoints, and are taken off those written as results.
+        semantic_classes: names of the values of semantic maps, from 0; empty for a set without such maps.
     """
 
     classes: tuple[str, ...] = ()
@@ -60,6 +64,7 @@ class DatasetMeta:
     flip_pairs: tuple[tuple[int, int], ...] = ()
     sigmas: tuple[float, ...] = ()
     keypoint_shift: float = 0.0
+    semantic_classes: tuple[str, ...] = ()
 
     @property
     def num_keypoints(self) -> int:
@@ -109,6 +114,7 @@ class ImageTruth(TypedDict):
         keypoints: (P, K, 3) float32 x, y, visibility (0 unlabelled, 1 hidden, 2 visible); absent for sets without.
         head_sizes: (P,) float32 pixels, the normaliser of PCKh; absent for sets without head boxes.
         rles: P compressed COCO RLE dicts, or None where an instance has no mask; absent when not asked for.
+        semantic: (H, W) uint8 of the file's size, 255 = ignore; absent for sets and files without.
         size: (height, width) of the file.
     """
 
@@ -120,6 +126,7 @@ class ImageTruth(TypedDict):
     keypoints: NotRequired[Array]
     head_sizes: NotRequired[Array]
     rles: NotRequired[list[dict[str, Any] | None]]
+    semantic: NotRequired[Array]
     size: tuple[int, int]
 
 
@@ -201,10 +208,16 @@ class Targets(TypedDict):
     Attributes:
         maps: map name to (N, C, h, w) target.
         weights: map name to a weight that broadcasts to the map's target; zero means no loss there.
+        semantic: (N, H, W) int64 labels of the image's own pixels, 255 = ignore, for losses that are taken there.
+        grid: what brings maps to those pixels.
+        cells: (N, A, P) int64 flat cell (row · w + column) of each of A points of every object; -1 for none.
     """
 
     maps: Maps
     weights: Maps
+    semantic: NotRequired[Tensor]
+    grid: NotRequired[Grid]
+    cells: NotRequired[Tensor]
 
 
 class Prediction(TypedDict):
@@ -215,7 +228,7 @@ class Prediction(TypedDict):
         scores: (P,) float32 instance scores.
         boxes: (P, 4) float32 xyxy.
         labels: (P,) int64.
-        semantic: (H, W) uint8.
+        semantic: (H, W) uint8, the network's whole input; 255 where the network has no answer.
     """
 
     scores: Array

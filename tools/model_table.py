@@ -29,7 +29,7 @@ def row(name: str) -> str:
     entry = MODELS[name]
     with torch.device("meta"):
         model = densezoo.create_model(name).eval()
-        images = torch.empty(1, 3, *entry.size)
+        images = torch.empty(1, len(model.encoder.mean), *entry.size)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         model(images) if model.tasks else model.forward_features(images)
     parameters = sum(parameter.numel() for parameter in model.parameters())

@@ -19,10 +19,10 @@ class KeyValues(DictAction):  # type: ignore[misc]  # mmengine ships no annotati
         values: Sequence[str],
         option_string: str | None = None,
     ) -> None:
-        """Take the words after `--cfg-options`."""
+        """Take the words after the option."""
         for word in values:
             if "=" not in word:
-                parser.error(f"--cfg-options {word!r}: write KEY=VALUE, and CONFIG before --cfg-options")
+                parser.error(f"{option_string} {word!r}: write KEY=VALUE, and CONFIG before {option_string}")
         super().__call__(parser, namespace, values, option_string)
 
 

@@ -18,6 +18,7 @@ COMMANDS = {
     "predict": "predict on image files, draw and write the answers",
     "browse_data": "draw what the network really sees",
     "profile": "print what a model costs, part by part",
+    "convert_checkpoint": "turn another implementation's weights into a checkpoint",
 }
 
 
@@ -34,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="densezoo",
         description="Dense prediction with interchangeable necks.",
-        epilog="commands:\n" + "\n".join(f"  {name:12} {text}" for name, text in COMMANDS.items()),
+        epilog="commands:\n" + "\n".join(f"  {name:18} {text}" for name, text in COMMANDS.items()),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help="see below; COMMAND --help says more")

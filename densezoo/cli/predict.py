@@ -1,5 +1,6 @@
 """Predict on image files of any size; draw the answers and write them as JSON, in the files' pixels.
 
+Semantic maps are written as PNGs of labels, too (NAME_labels.png, 255 where there is no answer).
 Top-down models look at the boxes of a COCO JSON, matched by file name; without one, at each image whole.
 
 Example:
@@ -33,7 +34,7 @@ def run(options: argparse.Namespace) -> int:
     from densezoo.engine.distributed import choose_device
     from densezoo.engine.files import new_folder, write_text
     from densezoo.engine.load import checkpoint_meta
-    from densezoo.engine.pictures import draw_answer_heatmaps, draw_answers, write_image
+    from densezoo.engine.pictures import draw_answer_heatmaps, draw_answers, label_map, write_image
     from densezoo.engine.predict import find_images, predict_regions, regions_of
 
     config = read_config(options)
@@ -51,13 +52,16 @@ def run(options: argparse.Namespace) -> int:
         own = list(group)
         taken[path.stem] = taken.get(path.stem, 0) + 1
         stem = path.stem if taken[path.stem] == 1 else f"{path.stem}_{taken[path.stem]}"
-        picture = draw_answers(read_image(path), [answer.results for answer in own], meta, options.threshold)
-        write_image(folder / f"{stem}.png", picture)
+        image, results = read_image(path), [answer.results for answer in own]
+        write_image(folder / f"{stem}.png", draw_answers(image, results, meta, options.threshold))
+        labels = label_map(results, image.shape[:2])
+        if labels is not None:
+            write_image(folder / f"{stem}_labels.png", labels)
         for number, answer in enumerate(own):
             if options.heatmaps:
                 write_image(folder / f"{stem}_heatmaps_{number}.png", draw_answer_heatmaps(answer, meta))
-            for task, results in answer.results.items():
-                written += [{"file_name": path.name, "task": task, **result} for result in results]
+            for task, found in answer.results.items():
+                written += [{"file_name": path.name, "task": task, **result} for result in found]
     write_text(folder / "predictions.json", json.dumps(written))
     print(f"{len(written)} predictions on {sum(taken.values())} images: {folder}")
     return 0

@@ -20,6 +20,7 @@ from densezoo.datasets.coco_records import (
 )
 from densezoo.datasets.images import read_labels
 from densezoo.errors import ConfigError, DataError, near_names
+from densezoo.functional.label_maps import IGNORE
 from densezoo.registry import DATASETS
 from densezoo.types import Array, DatasetMeta, ImageTruth, Sample
 
@@ -45,6 +46,7 @@ class CocoScenes:
         masks: bool = False,
         semantic: str | None = None,
         semantic_ignore: int | None = None,
+        semantic_classes: Sequence[str] | None = None,
         keep_empty: bool = True,
         keypoint_category: str | None = None,
         num_keypoints: int | None = None,
@@ -64,6 +66,7 @@ class CocoScenes:
                 belongs to an image, and an image without the entry has none; where no image has the entry, the map is
                 the PNG with the image's name. Or a pattern with `{stem}` in it.
             semantic_ignore: value of the maps that means unlabelled and becomes 255.
+            semantic_classes: names of the values of the maps, from 0; a map with any other value but 255 is an error.
             keep_empty: whether images without annotations are samples.
             keypoint_category: whose keypoints to read; needed where categories differ in their keypoints.
             num_keypoints: K, to have it checked against the file.
@@ -81,7 +84,11 @@ class CocoScenes:
         self._images = image_folder(data_root, images)
         given = {"num_keypoints": num_keypoints, "flip_pairs": flip_pairs, "sigmas": sigmas}
         meta, keypoint_labels = _scene_meta(self._store, keypoint_category, given)
-        self.meta = replace(meta, keypoint_shift=keypoint_shift)
+        if semantic_classes is not None and semantic is None:
+            raise ConfigError(
+                "CocoScenes: semantic_classes name the values of semantic maps; say where with 'semantic'"
+            )
+        self.meta = replace(meta, keypoint_shift=keypoint_shift, semantic_classes=tuple(semantic_classes or ()))
         self._has_keypoints = np.isin(np.arange(len(self.meta.classes)), keypoint_labels)
         self._masks = masks
         if masks:
@@ -130,18 +137,25 @@ class CocoScenes:
             sample["keypoints"] = self._keypoints(rows)
         if self._masks:
             sample["masks"] = decode_masks(self._store, rows, self._store.image_size(image_row))
-        path = self._semantic_path(image_row)
-        if path is not None:
-            sample["semantic"] = read_labels(path, self._store.image_size(image_row), self._semantic_ignore)
+        semantic = self._read_semantic(image_row)
+        if semantic is not None:
+            sample["semantic"] = semantic
         return sample
 
     def truth(self, index: int) -> ImageTruth:
-        """Every annotation of one image, as annotated."""
+        """Every annotation of one image, as annotated.
+
+        Raises:
+            DataError: the semantic map is missing or does not decode, or a mask is malformed.
+        """
         image_row = int(self._image_rows[index])
         rows = self._store.rows_of_image(image_row)
         truth = image_truth(self._store, image_row, rows, self._store.columns["labels"][rows], 0, self._masks)
         if self.meta.num_keypoints:
             truth["keypoints"] = self._keypoints(rows)
+        semantic = self._read_semantic(image_row)
+        if semantic is not None:
+            truth["semantic"] = semantic
         return truth
 
     def _keypoints(self, rows: Array) -> Array:
@@ -150,6 +164,23 @@ class CocoScenes:
         posed = self._has_keypoints[self._store.columns["labels"][rows]]
         keypoints[posed] = self._store.keypoints(rows[posed], self.meta.num_keypoints)
         return keypoints
+
+    def _read_semantic(self, image_row: int) -> Array | None:
+        """Return the checked (H, W) uint8 semantic map of an image; None for one without."""
+        path = self._semantic_path(image_row)
+        if path is None:
+            return None
+        labels = read_labels(path, self._store.image_size(image_row), self._semantic_ignore)
+        names = self.meta.semantic_classes
+        if names:
+            counts = np.bincount(labels.ravel(), minlength=256)
+            wrong = np.flatnonzero(counts[len(names) : IGNORE]) + len(names)
+            if len(wrong):
+                raise DataError(
+                    f"{path}: the semantic map has the values {wrong.tolist()}, but semantic_classes name 0 to "
+                    f"{len(names) - 1}; check semantic_classes and semantic_ignore"
+                )
+        return labels
 
     def _semantic_path(self, image_row: int) -> Path | None:
         if self._semantic is None:

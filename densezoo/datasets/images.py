@@ -75,6 +75,19 @@ def _decode(data: Array) -> Array | None:
     return image
 
 
+def read_size(path: Path) -> tuple[int, int]:
+    """Return (height, width) of an image file, from its header.
+
+    Raises:
+        DataError: the file is missing or no image.
+    """
+    try:
+        with Image.open(path) as stored:
+            return stored.height, stored.width
+    except (OSError, UnidentifiedImageError) as error:
+        raise DataError(f"{path}: the image cannot be read: {error}") from error
+
+
 def read_labels(path: Path, size: tuple[int, int], ignore: int | None = None) -> Array:
     """Read a semantic map: an 8-bit image of one channel, or with a palette, whose values are the labels.
 

@@ -18,6 +18,7 @@ from densezoo.contracts import Dataset
 from densezoo.datasets.coco_pose import CocoPose
 from densezoo.datasets.coco_scenes import CocoScenes
 from densezoo.datasets.synthetic_files import SyntheticSpec, generate, is_generated
+from densezoo.datasets.synthetic_scene import CLASSES
 from densezoo.errors import ConfigError
 from densezoo.registry import DATASETS
 from densezoo.types import ImageTruth, Sample
@@ -62,7 +63,8 @@ class Synthetic:
             seed: another seed gives other images.
             subset: part of the images, see `densezoo.datasets.subset.in_subset`.
             masks: whether samples and ground truth have instance masks.
-            semantic: whether samples have semantic maps (0 background, 1 person, 2 and up shapes); scenes only.
+            semantic: whether samples and ground truth have semantic maps (0 background, 1 person, 2 and up shapes);
+                scenes only.
 
         Raises:
             ConfigError: an argument is out of its range.
@@ -81,8 +83,10 @@ class Synthetic:
         if view == "pose":
             self._samples = CocoPose(annotations, images, self.folder, subset, masks=masks)
         else:
-            maps = "." if semantic else None
-            self._samples = CocoScenes(annotations, images, self.folder, subset, masks=masks, semantic=maps)
+            maps, names = (".", ("background", *CLASSES)) if semantic else (None, None)
+            self._samples = CocoScenes(
+                annotations, images, self.folder, subset, masks=masks, semantic=maps, semantic_classes=names
+            )
         self.meta = self._samples.meta
 
     def __len__(self) -> int:

@@ -46,8 +46,8 @@ class PlainUNet(nn.Module):
         Args:
             channels: width of the finest of five levels, doubled on the way down; or the width of each level.
             in_channels: 3 (RGB), or 1; any other number gets the mean and deviation 0.5.
-            padding: `'same'`, or `'valid'` for convolutions without padding, which need large images (five levels:
-                92 pixels on each side are lost by the end of the way up, 188 by 188 is the smallest image).
+            padding: `'same'`, or `'valid'` for convolutions without padding, which need large images: down and up
+                again, five levels lose 92 pixels on each side.
             ceil_mode: whether pooling rounds sizes up; false drops a last odd row, as many U-Nets do.
             norm: see `make_norm`; convolutions have a bias only with `'none'`.
             activation: see `make_activation`.

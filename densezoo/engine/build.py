@@ -57,17 +57,25 @@ def build_loader(
     return loader, batches
 
 
-def build_dense_model(config: RunConfig, meta: DatasetMeta | None, device: torch.device) -> DenseModel:
-    """Build the config's model with weights drawn from its seed, channels-last, on `device`."""
+def build_dense_model(
+    config: RunConfig, meta: DatasetMeta | None, device: torch.device, starts: bool = False
+) -> DenseModel:
+    """Build the config's model with weights drawn from its seed, channels-last, on `device`.
+
+    Pretrained weights are fetched only where training `starts` from them: a checkpoint has its own.
+    """
     torch.manual_seed(config.seed)
-    model = build_model(encoder=config.encoder, neck=config.neck, tasks=config.tasks, meta=meta)
+    encoder = dict(config.encoder)
+    if encoder.get("pretrained") and not starts:
+        encoder["pretrained"] = False
+    model = build_model(encoder=encoder, neck=config.neck, tasks=config.tasks, meta=meta)
     moved: nn.Module = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     assert isinstance(moved, DenseModel)
     return moved
 
 
-def require_same_keypoints(trained: DatasetMeta, other: DatasetMeta, what: str) -> None:
-    """Check that a data set has the keypoints and classes a model was trained with.
+def require_same_annotations(trained: DatasetMeta, other: DatasetMeta, what: str) -> None:
+    """Check that a data set has the keypoints and semantic classes that a model was trained with.
 
     Raises:
         ConfigError: they differ.
@@ -76,6 +84,11 @@ def require_same_keypoints(trained: DatasetMeta, other: DatasetMeta, what: str) 
         raise ConfigError(
             f"{what} has the keypoints {list(other.keypoint_names)}, the model was trained with "
             f"{list(trained.keypoint_names)}; use data with the same keypoints, or fine-tune with init_from"
+        )
+    if trained.semantic_classes != other.semantic_classes:
+        raise ConfigError(
+            f"{what} has the semantic classes {list(other.semantic_classes)}, the model was trained with "
+            f"{list(trained.semantic_classes)}; use data with the same classes, or fine-tune with init_from"
         )
 
 

@@ -6,6 +6,7 @@ a YAML config run a shell command, and a config that runs code should look like 
 
 import ast
 import pprint
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -84,7 +85,8 @@ class RunConfig:
         seed: of weights, order and augmentation.
         init_from: checkpoint to start from; what does not fit is reported.
         engine: see `EngineOptions`.
-        custom_imports: `dict(imports=['my_package.my_fusion'])`: modules of yours that register parts.
+        custom_imports: `dict(imports=['my_fusion'])`: modules of yours that register parts, installed or beside the
+            config.
     """
 
     encoder: dict[str, Any]
@@ -156,12 +158,16 @@ def load_config(path: str | Path, options: Mapping[str, Any] | None = None) -> R
         raise ConfigError(f"no config file {path}; check the path")
     if path.suffix != ".py":
         raise ConfigError(f"{path}: a config must be a Python file (.py)")
+    beside = str(path.resolve().parent)
+    sys.path.append(beside)  # where custom_imports may lie; at the end, so that nothing else is shadowed
     try:
         config = Config.fromfile(str(path), import_custom_modules=True)
     except SyntaxError as error:
         raise ConfigError(f"{path}, line {error.lineno}: {error.msg}") from error
     except Exception as error:  # whatever the config's own code raises
         raise ConfigError(f"{path} cannot be read as a config: {type(error).__name__}: {error}") from error
+    finally:
+        sys.path.remove(beside)
     for key in options or {}:
         # mmengine would make any new key; a mistyped part of the model must not pass in silence.
         top = key.split(".")[0]

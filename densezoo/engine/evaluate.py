@@ -13,6 +13,7 @@ from densezoo.engine.distributed import Processes
 from densezoo.engine.loading import to_device
 from densezoo.errors import ConfigError, DataError, near_names
 from densezoo.functional.affine import apply_affine, transform_boxes
+from densezoo.functional.label_maps import IGNORE, encode_labels, warp_labels
 from densezoo.types import Batch, DatasetMeta, ImageTruth, Prediction, Sample
 
 
@@ -27,6 +28,28 @@ class Predictor(Protocol):
 _CURVE_POINTS = 41
 
 
+@dataclass(frozen=True)
+class AnnotatedFile:
+    """An evaluated file.
+
+    Attributes:
+        path: of the image.
+        truth: its annotations, without a semantic map.
+        semantic: that map, label to compressed COCO RLE; None for a file without.
+    """
+
+    path: str
+    truth: ImageTruth
+    semantic: dict[int, dict[str, Any]] | None = None
+
+    @classmethod
+    def of(cls, sample: Sample) -> "AnnotatedFile":
+        """Return the file of an evaluated sample."""
+        truth = sample["truth"].copy()
+        labels = truth.pop("semantic", None)
+        return cls(sample["path"], truth, None if labels is None else encode_labels(labels))
+
+
 @dataclass
 class Evaluation:
     """What one evaluation gives; complete in the first process only.
@@ -34,16 +57,16 @@ class Evaluation:
     Attributes:
         scores: `task/score` to value.
         metrics: task name to its metrics, with their per-image records.
-        results: task name to answers in COCO results format, in the files' pixels.
+        results: task name to answers in COCO results format, in the files' pixels; empty where they are not kept.
         bad_images: why images were skipped.
-        files: image id to its file and the annotations there.
+        files: image id to its file and the annotations there; empty where answers are not kept.
     """
 
     metrics: dict[str, list[Metric]]
     scores: dict[str, float] = field(default_factory=dict)
     results: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     bad_images: set[str] = field(default_factory=set)
-    files: dict[int, tuple[str, ImageTruth]] = field(default_factory=dict)
+    files: dict[int, AnnotatedFile] = field(default_factory=dict)
 
     def per_image(self) -> dict[int, dict[str, float]]:
         """Image id to `task/score` to value."""
@@ -83,6 +106,7 @@ def evaluate(
     flip_test: bool = False,
     max_bad_images: int = 0,
     unsampled: Iterable[tuple[int, ImageTruth]] = (),
+    keep_answers: bool = True,
     on_batch: Callable[[int], None] | None = None,
 ) -> Evaluation:
     """Predict and score.
@@ -97,6 +121,7 @@ def evaluate(
         flip_test: average with the mirror image.
         max_bad_images: images that may be skipped because they cannot be read.
         unsampled: image ids and annotations of files that no sample comes from.
+        keep_answers: also give the answers and their files, which scores do not need.
         on_batch: called with the number of samples done.
 
     Raises:
@@ -111,12 +136,13 @@ def evaluate(
             with torch.autocast(processes.device.type, torch.bfloat16, enabled=amp):
                 predictions = model.predict(to_device(batch, processes.device), flip_test=flip_test)
             kept_samples = [samples[row] for row in readable]
-            found.files |= {sample["image_id"]: (sample["path"], sample["truth"]) for sample in kept_samples}
+            if keep_answers:
+                found.files |= {sample["image_id"]: AnnotatedFile.of(sample) for sample in kept_samples}
             for name, answers in predictions.items():
                 kept = [answers[row] for row in readable]
                 for metric in found.metrics[name]:
                     metric.update(kept, kept_samples)
-                for answer, sample in zip(kept, kept_samples, strict=True):
+                for answer, sample in zip(kept, kept_samples, strict=True) if keep_answers else ():
                     found.results[name] += coco_results(answer, sample, meta)
             if on_batch is not None:
                 on_batch(len(samples))
@@ -182,10 +208,17 @@ def coco_results(prediction: Prediction, sample: Sample, meta: DatasetMeta) -> l
     """Return one sample's answers in COCO results format, in the file's pixels.
 
     Keypoints are in the convention of the data set's own file (`DatasetMeta.keypoint_shift`), boxes count from the
-    image's corner.
+    image's corner. A semantic map gives one entry for each of its labels, without a score, as COCO-Stuff has it; the
+    label is its `category_id`.
     """
     affine = sample["to_original"]
-    results = []
+    results: list[dict[str, Any]] = []
+    if "semantic" in prediction:
+        labels = warp_labels(prediction["semantic"], affine, sample["truth"]["size"], IGNORE)
+        results += [
+            {"image_id": int(sample["image_id"]), "category_id": label, "segmentation": rle}
+            for label, rle in encode_labels(labels).items()
+        ]
     for person in range(len(prediction["scores"])):
         label = int(prediction["labels"][person]) if "labels" in prediction else _sample_label(sample)
         entry: dict[str, Any] = {

@@ -99,7 +99,7 @@ def _tensors(arguments: Any) -> list[Tensor]:
 
 def _steps(neck: nn.Module, name: str = "") -> list[tuple[nn.Module, str, str]]:
     """Return what is drawn, with kind and text: nodes, and the outermost modules without a node in them."""
-    found = []
+    found: list[tuple[nn.Module, str, str]] = []
     for key, child in neck.named_children():
         path = f"{name}.{key}"
         if isinstance(child, nn.Identity):

@@ -18,15 +18,17 @@ def build_optimizer(model: nn.Module, cfg: Mapping[str, Any]) -> Optimizer:
     """Build an optimizer by timm's name for it.
 
     Args:
-        model: whose parameters; biases and norm layers get no weight decay.
+        model: whose parameters; biases and norm layers get no weight decay, frozen ones are left out.
         cfg: `type` (`adamw`, `rmsprop`, `sgd` with Nesterov's momentum 0.9, `momentum` without Nesterov, …), `lr`, and
-            the optimizer's own arguments. Momentum of `rmsprop` is 0 unless given.
+            the optimizer's own arguments. Momentum of `rmsprop` is 0 unless given. With `encoder_lr_scale` the
+            parameters of `model.encoder` learn at that multiple of `lr`, under any schedule.
 
     Raises:
-        ConfigError: no such optimizer, or an argument that it does not take.
+        ConfigError: no such optimizer, an argument that it does not take, or a model without an encoder to scale.
     """
     arguments = dict(cfg)
     name = arguments.pop("type", None)
+    scale = arguments.pop("encoder_lr_scale", None)
     if name is None or not isinstance(arguments.get("lr"), (int, float)):
         raise ConfigError(f"optimizer must give 'type' and 'lr', such as dict(type='adamw', lr=1e-3); got {dict(cfg)}")
     if name == "rmsprop":
@@ -35,7 +37,33 @@ def build_optimizer(model: nn.Module, cfg: Mapping[str, Any]) -> Optimizer:
         optimizer: Optimizer = create_optimizer_v2(model, opt=str(name), **arguments)
     except (ValueError, TypeError, AssertionError) as error:
         raise ConfigError(f"optimizer {dict(cfg)} cannot be built: {error}") from error
+    if scale is not None:
+        _scale_encoder(optimizer, model, scale)
     return optimizer
+
+
+def _scale_encoder(optimizer: Optimizer, model: nn.Module, scale: object) -> None:
+    """Give the parameters of the model's encoder groups of their own, behind the others, with a scaled rate.
+
+    Raises:
+        ConfigError: `scale` is no positive number, or the model has no encoder.
+    """
+    if isinstance(scale, bool) or not isinstance(scale, (int, float)) or scale <= 0:
+        raise ConfigError(
+            f"optimizer: encoder_lr_scale={scale!r} must be a positive number; to freeze, see the encoder"
+        )
+    encoder = getattr(model, "encoder", None)
+    if not isinstance(encoder, nn.Module):
+        raise ConfigError(f"optimizer: encoder_lr_scale={scale} needs a model with an encoder")
+    own = {id(parameter) for parameter in encoder.parameters()}
+    for group in list(optimizer.param_groups):
+        inside = [parameter for parameter in group["params"] if id(parameter) in own]
+        others = [parameter for parameter in group["params"] if id(parameter) not in own]
+        if inside and others:
+            group["params"] = others
+            optimizer.add_param_group({**group, "params": inside, "lr": group["lr"] * scale})
+        elif inside:
+            group["lr"] *= scale
 
 
 class Schedule:
@@ -67,17 +95,25 @@ class Schedule:
             raise ConfigError(f"schedule must give a 'type', such as dict(type='one_cycle'); got {dict(cfg)}")
         self._torch: OneCycleLR | ReduceLROnPlateau | None = None
         given: dict[str, Any] = {"optimizer": optimizer}
+        rates = [group["lr"] for group in optimizer.param_groups]
         if name == "one_cycle":
-            given["max_lr"] = [group["lr"] for group in optimizer.param_groups]
+            given["max_lr"] = rates
             given |= {"total_steps": max(epochs * steps_per_epoch, 2), "cycle_momentum": False}
             function: Callable[..., Any] = OneCycleLR
         elif name == "plateau":
             given["mode"] = "max" if higher_is_better else "min"
+            if isinstance(arguments.get("min_lr"), (int, float)):
+                arguments["min_lr"] = [arguments["min_lr"] * rate / max(rates) for rate in rates]
             function = ReduceLROnPlateau
         else:
             given |= {"sched": name, "num_epochs": epochs, "updates_per_epoch": steps_per_epoch}
             given["step_on_epochs"] = False
             function = create_scheduler_v2
+            for group in optimizer.param_groups:
+                # timm's floors and warm-up rates are those of the largest rate; it multiplies by lr_scale at the end
+                if group["lr"] != max(rates):
+                    group["lr_scale"] = group.get("lr_scale", 1.0) * group["lr"] / max(rates)
+                    group["lr"] = max(rates)
         check_arguments(function, arguments, given, f"schedule {name!r}")
         try:
             built = function(**given, **arguments)

@@ -14,6 +14,7 @@ from densezoo.engine.evaluate import Evaluation
 from densezoo.engine.loading import collate
 from densezoo.engine.predict import Answer
 from densezoo.errors import ConfigError
+from densezoo.functional.label_maps import decode_labels
 from densezoo.models import DenseModel
 from densezoo.types import Array, DatasetMeta, Sample
 from densezoo.visualization.canvas import montage
@@ -24,12 +25,12 @@ _MIN_SIDE = 320  # smaller pictures are enlarged, so that drawings on them can b
 
 
 def write_image(path: Path, image: Array) -> None:
-    """Write an (H, W, 3) uint8 RGB image as PNG.
+    """Write an (H, W, 3) uint8 RGB image, or an (H, W) uint8 label map, as PNG.
 
     Raises:
         ConfigError: the file cannot be written.
     """
-    encoded, data = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    encoded, data = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR) if image.ndim == 3 else image)
     if not encoded:
         raise ConfigError(f"{path}: the picture cannot be encoded as PNG")
     try:
@@ -46,7 +47,7 @@ def draw_answers(
     Args:
         image: (H, W, 3) uint8, the file.
         results: of each region, task name to answers in COCO results format.
-        meta: for the skeleton.
+        meta: for the skeleton and the names of classes.
         threshold: keypoints that score less are left out.
     """
     answers = [answer for region in results for found in region.values() for answer in found]
@@ -55,8 +56,53 @@ def draw_answers(
     if boxes:
         corners = np.array([(x, y, x + width, y + height) for x, y, width, height in boxes], np.float32)
         image = draw_boxes(image, corners)
-    points = np.array(people, np.float32).reshape(len(people), -1, 3)
-    return draw_pose(image, points, meta.skeleton, meta.flip_pairs, threshold, min_side=_MIN_SIDE)
+    points = np.array(people, np.float32).reshape(len(people), meta.num_keypoints, 3)
+    return _draw(image, meta, label_map(results, image.shape[:2]), points, threshold=threshold)
+
+
+def label_map(results: Sequence[Mapping[str, Sequence[Mapping[str, Any]]]], size: tuple[int, int]) -> Array | None:
+    """Return the (H, W) uint8 semantic map among the answers of one file, 255 where there is none; None without any.
+
+    Args:
+        results: of each region, task name to answers in COCO results format.
+        size: (height, width) of the file.
+    """
+    masks = [
+        (answer["category_id"], answer["segmentation"])
+        for region in results
+        for found in region.values()
+        for answer in found
+        if "segmentation" in answer and "score" not in answer  # with a score it is the mask of an instance
+    ]
+    return decode_labels(masks, size) if masks else None
+
+
+def _draw(
+    image: Array,
+    meta: DatasetMeta,
+    semantic: Array | None,
+    points: Array,
+    boxes: Array | None = None,
+    hidden: Array | None = None,
+    threshold: float = 0.0,
+) -> Array:
+    """Draw a semantic map and people, enlarged; arguments as of `draw_semantic` and `draw_pose`."""
+    scale = 1.0
+    if semantic is not None:
+        # it has a legend, which must not be enlarged, so the picture is enlarged here and people drawn to scale
+        enlarged = draw_semantic(image, semantic, meta.semantic_classes, min_side=_MIN_SIDE)
+        scale = enlarged.shape[1] / image.shape[1]
+        image = enlarged
+    return draw_pose(
+        image,
+        points * np.array([scale, scale, 1], np.float32),
+        meta.skeleton,
+        meta.flip_pairs,
+        threshold,
+        hidden,
+        None if boxes is None else boxes * scale,
+        min_side=_MIN_SIDE,
+    )
 
 
 def draw_cases(
@@ -64,24 +110,27 @@ def draw_cases(
 ) -> Array:
     """Draw images of an evaluation, each with its annotations at the left and the answers at the right.
 
+    People are drawn where they are answered.
+
     Args:
         found: the evaluation.
         chosen: image ids and the scores to write above them; at least one.
-        meta: for the skeleton.
+        meta: for the skeleton and the names of classes.
         threshold: answered keypoints that score less are left out.
     """
     results: dict[int, list[Mapping[str, Sequence[Mapping[str, Any]]]]] = defaultdict(list)
     for task, answers in found.results.items():
         for answer in answers:
             results[answer["image_id"]].append({task: [answer]})
+    posed = any("keypoints" in answer for answers in found.results.values() for answer in answers)
+    nobody = np.zeros((0, meta.num_keypoints, 3), np.float32)
     pictures = []
     for image_id, _ in chosen:
-        path, truth = found.files[image_id]
-        image = read_image(Path(path))
-        points = truth.get("keypoints", np.zeros((0, meta.num_keypoints, 3), np.float32))
-        annotated = draw_pose(
-            image, points, meta.skeleton, meta.flip_pairs, hidden=points[..., 2] == 1, min_side=_MIN_SIDE
-        )
+        file = found.files[image_id]
+        image = read_image(Path(file.path))
+        points = file.truth.get("keypoints", nobody) if posed else nobody
+        labels = None if file.semantic is None else decode_labels(file.semantic.items(), file.truth["size"])
+        annotated = _draw(image, meta, labels, points, hidden=points[..., 2] == 1)
         answered = draw_answers(image, results[image_id], meta, threshold)
         pictures.append(montage([annotated, answered], columns=2))
     return montage(pictures, columns=3, captions=[f"{image_id}: {score:.2f}" for image_id, score in chosen])
@@ -93,7 +142,8 @@ def draw_answer_heatmaps(answer: Answer, meta: DatasetMeta) -> Array:
     for found in answer.maps.values():
         for value in found.values():
             maps = value[0].float().cpu().numpy()
-            names = meta.keypoint_names if len(maps) == meta.num_keypoints else None
+            known = (meta.keypoint_names, meta.semantic_classes)
+            names = next((names for names in known if len(names) == len(maps)), None)
             sheets.append(draw_heatmaps(answer.sample["image"], maps, names))
     return sheets[0] if len(sheets) == 1 else montage(sheets, columns=1)
 
@@ -102,29 +152,26 @@ def draw_sample(sample: Sample, model: DenseModel, meta: DatasetMeta) -> Array:
     """Draw a sample beside the targets that the model's tasks make of it on the last stage.
 
     Returns:
-        (H, W, 3) uint8: annotations at the left, the maximum over each target's channels at the right.
+        (H, W, 3) uint8: annotations at the left; at the right the maximum over each target's channels, or the semantic
+        map that the target stands for.
     """
     image = sample["image"]
-    annotated = draw_semantic(image, sample["semantic"]) if "semantic" in sample else image
-    if "masks" in sample:
-        annotated = draw_masks(annotated, sample["masks"])
+    annotated = draw_masks(image, sample["masks"]) if "masks" in sample else image
     points = sample.get("keypoints", np.zeros((0, meta.num_keypoints, 3), np.float32))
-    annotated = draw_pose(
-        annotated,
-        points,
-        meta.skeleton,
-        meta.flip_pairs,
-        hidden=points[..., 2] == 1,
-        boxes=sample.get("boxes"),
-        min_side=_MIN_SIDE,
-    )
+    hidden = points[..., 2] == 1
+    annotated = _draw(annotated, meta, sample.get("semantic"), points, sample.get("boxes"), hidden)
     batch = collate([sample])
     with torch.no_grad():
         outputs = model.eval()(batch["images"])
     pictures = [annotated]
     for name, task in model.tasks.items():
-        targets = task.encode(batch, model.grid(len(outputs[name]) - 1, name, outputs[name][-1]))
+        grid = model.grid(len(outputs[name]) - 1, name, outputs[name][-1], batch["images"])
+        maps = task.encode(batch, grid)["maps"]
+        (answer,) = task.decode(maps, grid)
+        if "semantic" in answer:
+            pictures.append(draw_semantic(image, answer["semantic"], meta.semantic_classes, min_side=_MIN_SIDE))
+            continue
         scale = annotated.shape[1] / image.shape[1]
         enlarged = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR)
-        pictures += [blend_heatmap(enlarged, value[0].amax(0).numpy()) for value in targets["maps"].values()]
+        pictures += [blend_heatmap(enlarged, value[0].amax(0).numpy()) for value in maps.values()]
     return montage(pictures, columns=len(pictures))

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from densezoo.datasets.images import read_image
+from densezoo.datasets.images import read_image, read_size
 from densezoo.engine.build import build_samples
 from densezoo.engine.config import RunConfig
 from densezoo.engine.evaluate import coco_results, note_bad_images
@@ -85,10 +85,11 @@ class RegionSet:
         )
 
     def truth(self, index: int) -> ImageTruth:
-        """Return no annotations."""
+        """Return no annotations, and the file's size."""
         nothing = np.zeros(0, np.int64)
         boxes, areas = np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
-        return ImageTruth(ids=nothing, labels=nothing, boxes=boxes, areas=areas, crowd=np.zeros(0, bool), size=(0, 0))
+        size = read_size(self.regions[index].path)
+        return ImageTruth(ids=nothing, labels=nothing, boxes=boxes, areas=areas, crowd=np.zeros(0, bool), size=size)
 
 
 def predict_regions(

@@ -11,7 +11,13 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
-from densezoo.engine.build import build_dataset, build_dense_model, build_loader, build_samples, require_same_keypoints
+from densezoo.engine.build import (
+    build_dataset,
+    build_dense_model,
+    build_loader,
+    build_samples,
+    require_same_annotations,
+)
 from densezoo.engine.checkpoint import Checkpoint, init_from, restore_rng_state, rng_state
 from densezoo.engine.config import RunConfig
 from densezoo.engine.distributed import Processes
@@ -62,16 +68,16 @@ class Run:
     step: int = 0
 
     @classmethod
-    def build(cls, config: RunConfig, processes: Processes) -> "Run":
-        """Build data, model and optimizer; nothing is written."""
+    def build(cls, config: RunConfig, processes: Processes, resumes: bool = False) -> "Run":
+        """Build data, model and optimizer; nothing is written. A run that resumes has its weights from a checkpoint."""
         dataset = build_dataset(config.train_data, config.data_root)
         loader, sampler = build_loader(config, build_samples(config, dataset, training=True), processes)
         val_batches = None
         if config.val_data is not None:
             val_set = build_dataset(config.val_data, config.data_root)
-            require_same_keypoints(dataset.meta, val_set.meta, "val_data")
+            require_same_annotations(dataset.meta, val_set.meta, "val_data")
             val_batches, _ = build_loader(config, build_samples(config, val_set, training=False), processes)
-        model = build_dense_model(config, dataset.meta, processes.device)
+        model = build_dense_model(config, dataset.meta, processes.device, starts=not resumes)
         optimizer = build_optimizer(model, config.optimizer)
         best_name, higher = choose_best(model.tasks, config.engine.best)
         steps = len(sampler) // config.engine.accumulate

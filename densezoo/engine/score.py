@@ -11,7 +11,13 @@ from typing import Any
 from rich.console import Console
 
 from densezoo.engine.baseline import ConstantPredictor
-from densezoo.engine.build import build_dataset, build_dense_model, build_loader, build_samples, require_same_keypoints
+from densezoo.engine.build import (
+    build_dataset,
+    build_dense_model,
+    build_loader,
+    build_samples,
+    require_same_annotations,
+)
 from densezoo.engine.checkpoint import load_weights
 from densezoo.engine.config import RunConfig
 from densezoo.engine.distributed import Processes, choose_device
@@ -46,7 +52,7 @@ def score_checkpoint(
     processes = Processes(0, 1, choose_device(engine.device))
     meta = checkpoint_meta(checkpoint)
     dataset = build_dataset(data, config.data_root)
-    require_same_keypoints(meta, dataset.meta, "test_data")
+    require_same_annotations(meta, dataset.meta, "test_data")
     samples = build_samples(config, dataset, training=False)
     batches, _ = build_loader(config, samples, processes)
     model = build_dense_model(config, dataset.meta, processes.device)

@@ -50,7 +50,7 @@ def train(
     folder = WorkDir(work_dir)
     with join_processes(launcher, config.engine.device) as processes:
         resumes = _in_first(processes, lambda: folder.check(config, resume))
-        run = Run.build(config, processes)
+        run = Run.build(config, processes, resumes)
         _in_first(processes, lambda: folder.begin(config))
         if resumes:
             run.restore(load_checkpoint(folder.last))
@@ -149,6 +149,7 @@ def validate(run: Run, report: ProgressReport, log: RunLog | None) -> float | No
         flip_test=config.engine.flip_test,
         max_bad_images=config.engine.max_bad_images,
         unsampled=cast(WarpedDataset, run.val_batches.dataset).truths_without_samples(),
+        keep_answers=False,
         on_batch=lambda _: report.advance(figures="" if report.due() else None),
     )
     for error in sorted(found.bad_images - run.bad_images):

@@ -9,6 +9,7 @@ from torch import nn
 
 from densezoo.errors import ConfigError
 from densezoo.layers.conv import ConvNormAct
+from densezoo.layers.precision import full_precision
 from densezoo.registry import HEADS
 from densezoo.types import Maps, Pyramid
 
@@ -88,6 +89,6 @@ class ConvHead(nn.Module):
             *hidden, final = cast(nn.Sequential, branch)
             for layer in hidden:
                 x = layer(x)
-            with torch.autocast(x.device.type, enabled=False):
+            with full_precision(x):
                 maps[name] = final(x.float())
         return maps

@@ -10,15 +10,15 @@ Each source is one file in `densezoo/interop/sources/`.
 import importlib
 import logging
 import re
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, get_type_hints
 
 import torch
 from torch import Tensor, nn
 
 from densezoo.errors import ConfigError, DataError, near_names
 from densezoo.models import create_model
-from densezoo.registry import NECKS, check_arguments
+from densezoo.registry import NECKS, check_arguments, check_kinds
 
 LOG = logging.getLogger("densezoo")
 COUNTER = "num_batches_tracked"
@@ -37,20 +37,22 @@ class Weights:
         """Open `state_dict`; a `module.` in front of every key (DataParallel) is dropped.
 
         Raises:
-            DataError: there is no tensor in it.
+            DataError: there is no tensor in it, or something else than tensors.
         """
-        prefix = "module." if state_dict and all(key.startswith("module.") for key in state_dict) else ""
-        self._left = {key.removeprefix(prefix): value for key, value in state_dict.items()}
-        wrong = [key for key, value in self._left.items() if not isinstance(value, Tensor)]
-        if wrong or not self._left:
+        wrong = [key for key, value in state_dict.items() if not isinstance(value, Tensor)]
+        if wrong or not state_dict:
             raise DataError(
-                f"this is no state dict: {f'{wrong[0]!r} is no tensor' if wrong else 'it is empty'}; "
-                "many checkpoints hold theirs under 'state_dict' or 'model'"
+                f"this is no state dict: {f'{wrong[0]!r} is no tensor' if wrong else 'it is empty'}; many checkpoints "
+                "hold theirs under 'state_dict' or 'model'; take out what is no weight"
             )
+        self._left = dict(state_dict)
         self._shapes = {key: tuple(value.shape) for key, value in self._left.items()}
+        self._origins: dict[str, str] = {}  # our layer or tensor to the source's
+        self._missing: list[str] = []
         self.converted: dict[str, Tensor] = {}
         self.notes: list[str] = []
-        self._missing: list[str] = []
+        if all(key.startswith("module.") for key in state_dict):
+            self.drop_prefix("module.")
 
     def __contains__(self, key: str) -> bool:
         """Whether the source has a tensor of this name, taken or not."""
@@ -59,6 +61,11 @@ class Weights:
     def has(self, prefix: str) -> bool:
         """Whether the source has any tensor whose name starts so."""
         return any(key.startswith(prefix) for key in self._shapes)
+
+    def drop_prefix(self, prefix: str) -> None:
+        """Drop `prefix` from the names that start so, as that of a network inside a larger one; do it first."""
+        self._left = {key.removeprefix(prefix): value for key, value in self._left.items()}
+        self._shapes = {key.removeprefix(prefix): shape for key, shape in self._shapes.items()}
 
     def shape(self, key: str) -> tuple[int, ...]:
         """Return the shape of one tensor.
@@ -69,6 +76,14 @@ class Weights:
         if key not in self._shapes:
             raise DataError(f"the state dict has no {key!r}; {near_names(key, self._shapes)}; is it of another source?")
         return self._shapes[key]
+
+    def width(self, key: str) -> int:
+        """Return the first number of a tensor's shape: how many channels a layer gives.
+
+        Raises:
+            DataError: there is no such tensor.
+        """
+        return (*self.shape(key), 0)[0]
 
     def count(self, prefix: str) -> int:
         """Return how many consecutive numbers, from 0, follow `prefix`: `'hg.'` to the number of stacks."""
@@ -84,22 +99,27 @@ class Weights:
             self._missing.append(source)
             return
         tensor = self._left.pop(source)
+        self._origins[target] = source
         self.converted[target] = tensor if change is None else change(tensor).contiguous()
 
     def layer(self, source: str, target: str, change: Callable[[Tensor], Tensor] | None = None) -> None:
         """Take every tensor of one layer (a convolution or a normalisation); `change` is applied to its weight."""
         found = [part for part in LAYER if f"{source}.{part}" in self._left]
+        self._origins[target] = source
         if "weight" not in found:
             self._missing.append(f"{source}.weight")
         for part in found:
             self.move(f"{source}.{part}", f"{target}.{part}", change if part == "weight" else None)
 
-    def dead(self, prefix: str, why: str) -> None:
-        """Leave out the tensors whose names start so, and say it; none need be there."""
-        gone = [key for key in self._left if key.startswith(prefix)]
+    def dead(self, prefix: str | Sequence[str], why: str) -> None:
+        """Leave out the tensors whose names start so (or in one of these ways), and say it; none need be there."""
+        prefixes = (prefix,) if isinstance(prefix, str) else tuple(prefix)
+        gone = [key for key in self._left if key.startswith(prefixes)]
         size = sum(self._left.pop(key).numel() for key in gone)
         if gone:
-            self.notes.append(f"left out {len(gone)} tensors of {prefix!r} ({size / 1e6:.2f} M numbers): {why}")
+            met = [prefix for prefix in prefixes if any(key.startswith(prefix) for key in gone)]
+            shown = ", ".join(map(repr, met[:3])) + (", …" if len(met) > 3 else "")
+            self.notes.append(f"left out {len(gone)} tensors of {shown} ({size / 1e6:.2f} M numbers): {why}")
 
     def assume(self, name: str, value: object, why: str) -> None:
         """Note what tensors do not show."""
@@ -109,23 +129,30 @@ class Weights:
         """Compare with the state dict that our model has, and return the converted one.
 
         Raises:
-            DataError: tensors are missing, left over, or of another shape; all are listed.
+            DataError: tensors are missing, left over, or of another shape; all are listed by the source's names.
         """
         for key, value in expected.items():
             if key.endswith(COUNTER):  # old checkpoints lack them
                 self.converted.setdefault(key, torch.zeros((), dtype=value.dtype))
-        wrong = [f"missing {key}" for key in self._missing]
+        # without some of its tensors a network may be taken for a smaller one, so the missing ones are all that is sure
+        lacking = self._missing or [self._name(key) for key in expected if key not in self.converted]
+        wrong = [f"missing {key}" for key in lacking]
         wrong += [f"unknown {key} {self._shapes[key]}" for key in self._left]
-        wrong += [f"nothing for {key}" for key in expected if key not in self.converted and not self._missing]
-        wrong += [f"no place for {key}" for key in self.converted if key not in expected and not self._missing]
-        wrong += [
-            f"{key} is {tuple(self.converted[key].shape)}, not {tuple(value.shape)}"
-            for key, value in expected.items()
-            if key in self.converted and self.converted[key].shape != value.shape
-        ]
+        for key, value in self.converted.items():
+            if key in expected and expected[key].shape != value.shape:
+                wrong.append(f"{self._name(key)} is {tuple(value.shape)}, not {tuple(expected[key].shape)}")
+            elif key not in expected and not self._missing:
+                wrong.append(f"unknown {self._name(key)} {tuple(value.shape)}")
         if wrong:
             raise DataError(f"the state dict does not fit in {len(wrong)} places:\n  " + "\n  ".join(wrong))
         return self.converted
+
+    def _name(self, target: str) -> str:
+        """Return the source's name of our tensor, or ours where the source's is not known."""
+        layer, _, part = target.rpartition(".")
+        if target in self._origins:
+            return self._origins[target]
+        return f"{self._origins[layer]}.{part}" if layer in self._origins else f"what goes to {target}"
 
 
 Convert = Callable[..., dict[str, Any]]
@@ -169,15 +196,22 @@ def convert_state_dict(
     """
     if source not in list_sources():
         raise ConfigError(f"no source is called {source!r}; {near_names(source, SOURCES)}")
+    convert, where = SOURCES[source], f"source {source!r}"
     weights = Weights(state_dict)
-    check_arguments(SOURCES[source], given, {"weights": weights}, f"source {source!r}")
-    config = SOURCES[source](weights, **given)
+    check_arguments(convert, given, {"weights": weights}, where)
+    check_kinds(get_type_hints(convert), given, f"{where}: ")
+    config = convert(weights, **given)
     with torch.device("meta"):
         model: nn.Module = NECKS.build(config) if "type" in config else create_model(config)
     converted = weights.finish(model.state_dict())
     for note in weights.notes:
         LOG.warning("%s: %s", source, note)
     return config, converted
+
+
+def one_or_list(values: Sequence[int]) -> int | list[int]:
+    """Return the number that all levels share, or one for each: the short way to say it in a config."""
+    return values[0] if len(set(values)) == 1 else list(values)
 
 
 def concat_order(*widths: int, order: Iterable[int]) -> Callable[[Tensor], Tensor]:
@@ -189,7 +223,7 @@ def concat_order(*widths: int, order: Iterable[int]) -> Callable[[Tensor], Tenso
     """
 
     def change(weight: Tensor) -> Tensor:
-        parts = weight.split(list(widths), dim=1)
+        parts = torch.split(weight, list(widths), dim=1)
         return torch.cat([parts[index] for index in order], 1)
 
     return change

@@ -52,6 +52,11 @@ def build_model(
         neck_class = NECKS.get(neck_config.get("type", ""))
         if feedback and "feedback_channels" not in inspect.signature(neck_class).parameters:
             raise ConfigError(f"neck {neck_config['type']!r} takes no feedback; take 'feedback' out of the config")
+        if any(origins) and "in_origins" not in inspect.signature(neck_class).parameters:
+            raise ConfigError(
+                f"encoder {encoder['type']!r} has convolutions without padding, and neck {neck_config['type']!r} "
+                "cannot tell where its maps lie then; take neck=dict(type='UNet', align='crop'), or padding='same'"
+            )
         read = _levels_read(heads)
         if read is not None:
             neck_config.setdefault("out_levels", read)
@@ -72,7 +77,7 @@ def build_model(
             )
             for name, task in built_tasks.items()
         }
-        for _ in range(num_stages)
+        for _ in range(num_stages if built_tasks else 0)
     ]
     return DenseModel(built_encoder, built_neck, stage_heads, built_tasks, feedback)
 

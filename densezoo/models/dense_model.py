@@ -108,11 +108,16 @@ class DenseModel(nn.Module):
     def _head(self, stage: int, task: str) -> Head:
         return cast(Head, cast(nn.ModuleDict, self.heads[stage])[task])
 
-    def grid(self, stage: int, task: str, maps: Maps) -> Grid:
-        """Say where the cells of a head's maps lie in the image."""
+    def grid(self, stage: int, task: str, maps: Maps, images: Tensor) -> Grid:
+        """Say where the cells of a head's maps lie in the images that they were made of."""
         height, width = next(iter(maps.values())).shape[-2:]
         head = self._head(stage, task)
-        return Grid(stride=head.stride, size=(height, width), origin=(head.origin, head.origin))
+        return Grid(
+            stride=head.stride,
+            size=(height, width),
+            origin=(head.origin, head.origin),
+            image_size=(images.shape[-2], images.shape[-1]),
+        )
 
     def normalisers(self, batch: Batch) -> dict[str, Tensor]:
         """Return what each loss sum is divided by, `'task/loss'` to a 0-d float tensor.
@@ -143,7 +148,7 @@ class DenseModel(nn.Module):
             own = {key.removeprefix(f"{name}/"): value for key, value in shared.items() if key.startswith(f"{name}/")}
             targets: dict[Grid, Targets] = {}
             for stage, maps in enumerate(stages):
-                grid = self.grid(stage, name, maps)
+                grid = self.grid(stage, name, maps, batch["images"])
                 if grid not in targets:
                     targets[grid] = task.encode(batch, grid)
                 with torch.autocast(batch["images"].device.type, enabled=False):
@@ -172,7 +177,7 @@ class DenseModel(nn.Module):
         mirrored = self(images.flip(-1), "last") if flip_test else None
         predictions = {}
         for name, task in self.tasks.items():
-            grid = self.grid(self.num_stages - 1, name, outputs[name][0])
+            grid = self.grid(self.num_stages - 1, name, outputs[name][0], images)
             with torch.autocast(images.device.type, enabled=False):
                 maps = task.activate(outputs[name][0])
                 if mirrored is not None:

@@ -5,7 +5,7 @@ https://arxiv.org/abs/1612.03144; the extra levels P6 and P7 by convolutions are
 https://arxiv.org/abs/1708.02002. Defaults are the paper's: 256 channels, biases, neither normalisation nor activation.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -23,8 +23,10 @@ EXTRAS = ("pool", "conv", "conv_of_input")
 class FPNWalk(Walk):
     """The pathway, what follows on the levels that are read, and the levels beyond."""
 
-    def __init__(self, plan: LevelPlan, skips: Mapping[int, Sequence[int]], blanks: Blanks, extra: str) -> None:
-        """Make the layers for levels with these skips; `extra` is one of `EXTRAS`."""
+    def __init__(
+        self, plan: LevelPlan, skips: Mapping[int, Sequence[int]], blanks: Blanks, extra: str, post: bool
+    ) -> None:
+        """Make the layers for levels with these skips; `extra` and `post` are those of `FPN`."""
         super().__init__()
         self.coarsest = plan.coarsest
         self.of_input = extra == "conv_of_input"
@@ -33,27 +35,24 @@ class FPNWalk(Walk):
         if beyond and not self.of_input and plan.coarsest not in read:
             read.append(plan.coarsest)
         self.pathway: Pathway | None = None
-        self.out_channels = {level: plan.channels[level] for level in [*read, *beyond]}
         if read:
             self.pathway = top_down(replace(plan, out=read), blanks)(skips)
-        self.posts = nn.ModuleDict(
-            {
-                str(level): ConvNormAct(
-                    plan.channels[level], plan.channels[level], 3, 1, blanks.norm, blanks.activation
-                )
-                for level in read
-            }
-        )
+        self.out_channels = {level: plan.channels[level] for level in [*read, *beyond]}
+        conv = conv3x3(blanks.norm, blanks.activation)
+        self.posts = nn.ModuleDict()
+        for level in read:
+            width = plan.channels[level]
+            self.posts[str(level)] = conv(width, width) if post else nn.Identity()
         width = skips[plan.coarsest][0] if self.of_input else plan.channels[plan.coarsest]
         self.beyond = nn.ModuleDict()
         for level in beyond:
             if extra == "pool":
                 self.beyond[str(level)] = nn.MaxPool2d(1, 2)
             else:
-                # RetinaNet has a ReLU in front of P7, but not of P6
-                before = nn.Identity() if level == beyond[0] else nn.ReLU()
-                conv = ConvNormAct(width, plan.channels[level], 3, 2, blanks.norm, blanks.activation)
-                self.beyond[str(level)] = nn.Sequential(before, conv)
+                # RetinaNet has a ReLU in front of P7, not of P6; a P6 with an activation of its own needs none
+                bare = blanks.activation == "none" and level > beyond[0]
+                before = nn.ReLU() if bare else nn.Identity()
+                self.beyond[str(level)] = nn.Sequential(before, conv(width, plan.channels[level], stride=2))
             width = plan.channels[level]
 
     def forward(self, skips: Skips) -> Levels:
@@ -84,6 +83,7 @@ class FPN(StagedNeck):
         out_levels: Sequence[int] | None = None,
         feedback_channels: int = 0,
         extra: str = "pool",
+        post: bool = True,
         norm: str = "none",
         activation: str = "none",
     ) -> None:
@@ -102,6 +102,7 @@ class FPN(StagedNeck):
             feedback_channels: total width of the maps that are fed back to the next stage.
             extra: what makes extra levels: `'pool'` takes every second cell, `'conv'` is a strided convolution of the
                 coarsest output, `'conv_of_input'` of the coarsest input.
+            post: whether a 3×3 convolution follows on the levels that are read; without it they are the bare sums.
             norm: see `make_norm`; after every convolution, laterals too.
             activation: see `make_activation`; after the 3×3 convolutions.
 
@@ -109,39 +110,44 @@ class FPN(StagedNeck):
             ConfigError: a number that cannot be, or an unknown fusion, extra, norm or activation.
         """
         plan = plan_levels(
-            "FPN",
-            in_channels,
-            in_strides,
-            channels,
-            num_stages,
-            num_levels,
-            finer_levels,
-            out_levels,
-            extra_levels,
+            "FPN", in_channels, in_strides, channels, num_stages, num_levels, finer_levels, out_levels, extra_levels
         )
         if extra not in EXTRAS:
             raise ConfigError(f"FPN: no extra={extra!r}; {near_names(extra, EXTRAS)}")
         blanks = fpn_blanks(fusion, norm, activation)
 
+        def walk(skips: Mapping[int, Sequence[int]]) -> FPNWalk:
+            return FPNWalk(plan, skips, blanks, extra, post)
+
         def stage(first: bool) -> nn.Module:
-            return Stage(plan, first, halve(norm, activation), lambda skips: FPNWalk(plan, skips, blanks, extra))
+            return Stage(plan, first, halve(norm, activation), walk)
 
         super().__init__(plan, num_stages, feedback_channels, stage)
+
+
+def conv3x3(norm: str, activation: str) -> Callable[..., nn.Module]:
+    """Return what makes the family's 3×3 convolution of two widths, with a bias where no normalisation follows."""
+
+    def make(in_channels: int, out_channels: int, stride: int = 1) -> nn.Module:
+        return ConvNormAct(in_channels, out_channels, 3, stride, norm, activation, bias=norm == "none")
+
+    return make
 
 
 def fpn_blanks(fusion: str | Mapping[str, Any], norm: str, activation: str) -> Blanks:
     """Return the blanks of FPN and its kin: normalised 1×1 laterals, nothing else."""
 
     def lateral(level: int, in_channels: int, out_channels: int) -> nn.Module:
-        return ConvNormAct(in_channels, out_channels, 1, 1, norm, "none")
+        return ConvNormAct(in_channels, out_channels, 1, 1, norm, "none", bias=norm == "none")
 
     return Blanks(fusion_config(fusion), norm, activation, lateral=lateral)
 
 
 def halve(norm: str, activation: str) -> Make:
     """Return the family's own way down, a strided 3×3 convolution."""
+    conv = conv3x3(norm, activation)
 
     def down(level: int, in_channels: int, out_channels: int) -> nn.Module:
-        return ConvNormAct(in_channels, out_channels, 3, 2, norm, activation)
+        return conv(in_channels, out_channels, stride=2)
 
     return down

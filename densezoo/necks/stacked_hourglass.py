@@ -99,8 +99,8 @@ class StackedHourglass(StagedNeck):
         if block == "basic" and feedback_channels and num_stages > 1:
             raise ConfigError("StackedHourglass: block='basic' takes no feedback; take 'feedback' out of the config")
         newell = block == "residual"
-        if newell and out_channels is not None:
-            raise ConfigError(f"StackedHourglass: out_channels={out_channels} needs block='basic'; or give channels")
+        if out_channels is not None and (newell or out_channels < 1):
+            raise ConfigError(f"StackedHourglass: out_channels={out_channels} needs block='basic', and at least 1")
         read = [out_channels or plan.channels[level] for level in plan.out]
         bias = newell or norm == "none"
 

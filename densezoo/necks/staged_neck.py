@@ -84,10 +84,10 @@ def plan_levels(
             f"{neck}: num_levels={num_levels}, but the encoder gives {len(in_channels)} levels, and the last would "
             f"never be read; ask the encoder for the strides {list(in_strides[:num_levels])}"
         )
-    if num_stages < 1 or num_levels < 2 or finer_levels < 0 or extra_levels < 0:
+    if num_stages < 1 or num_levels < 1 or finer_levels < 0 or extra_levels < 0 or num_levels + finer_levels < 2:
         raise ConfigError(
-            f"{neck}: num_stages={num_stages} must be at least 1, num_levels={num_levels} at least 2, "
-            f"finer_levels={finer_levels} and extra_levels={extra_levels} at least 0"
+            f"{neck}: num_stages={num_stages} must be at least 1, num_levels={num_levels} at least 2 (1 with finer "
+            f"levels), finer_levels={finer_levels} and extra_levels={extra_levels} at least 0"
         )
     if in_strides[0] % 2**finer_levels:
         raise ConfigError(f"{neck}: finer_levels={finer_levels} would go below one pixel from stride {in_strides[0]}")

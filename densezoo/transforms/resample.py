@@ -22,6 +22,7 @@ from densezoo.functional.affine import (
     transform_boxes,
     translation,
 )
+from densezoo.functional.label_maps import warp_labels
 from densezoo.types import Array
 
 
@@ -63,21 +64,6 @@ def _halve_visible(
     for _ in range(halvings):
         part = cv2.resize(part, (part.shape[1] // 2, part.shape[0] // 2), interpolation=cv2.INTER_AREA)
     return part, (left, top)
-
-
-def warp_labels(labels: Array, affine: Array, size: tuple[int, int], outside: int) -> Array:
-    """Resample a label map by the nearest pixel.
-
-    Args:
-        labels: (H, W) uint8.
-        affine: (2, 3), image coordinates to output coordinates.
-        size: (height, width) of the output.
-        outside: label of what lies outside the image.
-
-    Returns:
-        (height, width) uint8.
-    """
-    return cv2.warpAffine(labels, opencv_matrix(affine), size[::-1], flags=cv2.INTER_NEAREST, borderValue=(outside,))
 
 
 def warp_masks(masks: Array, affine: Array, size: tuple[int, int]) -> tuple[Array, Array, Array]:

@@ -25,13 +25,13 @@ from densezoo.functional.affine import (
     keeps_axes,
     transform_boxes,
 )
+from densezoo.functional.label_maps import IGNORE, warp_labels
 from densezoo.transforms.checks import check_number
 from densezoo.transforms.half_body import UPPER_PREFERENCE, half_body_frame, split_body
-from densezoo.transforms.resample import move_keypoints, warp_image, warp_labels, warp_masks
+from densezoo.transforms.resample import move_keypoints, warp_image, warp_masks
 from densezoo.types import Array, Sample
 
 IMAGENET_MEAN = (124, 116, 104)  # normalises to nearly 0, which is what convolutions pad with
-IGNORE = 255
 
 
 @dataclass(frozen=True)

@@ -212,8 +212,11 @@ def test_every_tool_runs_as_a_script_from_anywhere(script, tmp_path):
         "predict": ["none.pt", ".", "--out", "out"],
         "browse_data": ["--out", "out"],
         "profile": [],
+        "convert_checkpoint": ["bearpaw", "--out", "out.pt"],
     }[script]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    what = "checkpoint" if script == "convert_checkpoint" else "config file"
     assert done.returncode == 2
-    assert done.stderr == f"densezoo {script}: no config file missing.py; check the path\n"
+    assert done.stderr.startswith(f"densezoo {script}: no {what} missing.py; ")
+    assert done.stderr.count("\n") == 1
     assert list(tmp_path.iterdir()) == []

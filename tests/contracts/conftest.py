@@ -17,10 +17,25 @@ META = DatasetMeta(
     keypoint_names=NAMES,
     flip_pairs=((1, 2), (3, 4)),
     sigmas=(0.1,) * 5,
+    semantic_classes=("background", "person"),
 )
-REQUIRED = {"Pose": {"num_keypoints": 5}}
+REQUIRED = {
+    "Pose": {"num_keypoints": 5},
+    "Segmentation": {"num_classes": 2},
+    "ScoreSum": {"channels": 16},
+    "Timm": {"model": "mobilenetv3_small_050"},
+}
 """Arguments of parts that have no default."""
-SMALL = {"NewellStem": {"channels": 16}}
+SMALL = {
+    "NewellStem": {"channels": 16},
+    "CornerNetStem": {"channels": 16},
+    "Timm": {"strides": [4, 8]},
+    "RectifiedGaussianVGG": {"channels": [8] * 5, "fc_channels": 16},
+    "PlainUNet": {"channels": 4},
+    "Deconv": {"channels": 16},
+    "FPN": {"channels": 32},
+    "PAFPN": {"channels": 32},
+}
 """Arguments that make a part small enough to test."""
 
 
@@ -61,6 +76,11 @@ def make_batch():
         corners = torch.rand(num_images, people, 2, 2, generator=generator).sort(2).values * limits
         points = torch.rand(num_images, people, len(NAMES), 2, generator=generator) * limits
         seen = torch.full((num_images, people, len(NAMES), 1), 2.0)
+        # areas that a map of a coarse stride can show: the left of one image, the top of the next
+        semantic = torch.zeros(num_images, *size, dtype=torch.uint8)
+        semantic[::2, :, : width // 2] = 1
+        semantic[1::2, : height // 2] = 1
+        semantic[:, 0] = 255
         return {
             "images": torch.randint(0, 256, (num_images, 3, *size), dtype=torch.uint8, generator=generator),
             "valid": torch.ones(num_images, people, dtype=torch.bool),
@@ -69,7 +89,7 @@ def make_batch():
             "labels": torch.zeros(num_images, people, dtype=torch.int64),
             "crowd": torch.zeros(num_images, people, dtype=torch.bool),
             "masks": torch.ones(num_images, people, *size, dtype=torch.uint8),
-            "semantic": torch.randint(0, 2, (num_images, *size), dtype=torch.uint8, generator=generator),
+            "semantic": semantic,
         }
 
     return make

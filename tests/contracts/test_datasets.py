@@ -138,6 +138,7 @@ def test_samples_and_truth_are_what_the_types_say(opened):
             assert Path(sample["path"]).is_file()
             if "semantic" in sample:
                 assert (sample["semantic"].shape, sample["semantic"].dtype) == (SIZE, np.uint8)
+                np.testing.assert_array_equal(truth["semantic"], sample["semantic"])
             if "rles" in truth:
                 assert len(truth["rles"]) == len(truth["ids"])
             if sample.get("whole_image", False):

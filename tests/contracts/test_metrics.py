@@ -32,6 +32,7 @@ def make_image(image_id, content):
         "keypoints": keypoints,
         "head_sizes": np.float32([8, 9]),
         "rles": coco_mask.encode(masks),
+        "semantic": masks[..., 0],
         "size": SIZE,
     }
     one = slice(0, 1)

@@ -145,3 +145,23 @@ def test_subsets_and_empty_sets(scene, write_coco):
         CocoScenes(**write_coco([], [], [CAR], "none.json"))
     with pytest.raises(DataError, match="keep_empty=True"):
         CocoScenes(**write_coco([image(1)], [], [CAR], "bare.json"), keep_empty=False)
+
+
+def test_semantic_classes_name_the_values_and_others_are_errors(scene):
+    labels = np.arange(24, dtype=np.uint8).reshape(4, 6) % 4
+    labels[0, 0] = 255
+    folder = scene["data_root"] / "maps"
+    folder.mkdir()
+    cv2.imwrite(str(folder / "1.png"), labels)
+    cv2.imwrite(str(folder / "2.png"), labels + 5)
+    names = ["road", "tree", "sky", "car"]
+    dataset = CocoScenes(**scene, semantic="maps", semantic_classes=names)
+    assert dataset.meta.semantic_classes == tuple(names)
+    np.testing.assert_array_equal(dataset.read(0)["semantic"], labels)
+    np.testing.assert_array_equal(dataset.truth(0)["semantic"], labels)
+    for read in (dataset.read, dataset.truth):
+        with pytest.raises(DataError, match=r"maps/2\.png: .*values \[4, 5, 6, 7, 8\], but .* 0 to 3"):
+            read(1)
+    assert "semantic" not in CocoScenes(**scene).truth(0)
+    with pytest.raises(ConfigError, match="say where with 'semantic'"):
+        CocoScenes(**scene, semantic_classes=names)

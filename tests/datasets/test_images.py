@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from densezoo.datasets.images import read_image, read_labels
+from densezoo.datasets.images import read_image, read_labels, read_size
 from densezoo.errors import DataError
 
 PIXELS = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
@@ -91,3 +91,14 @@ def test_labels_that_are_no_labels(tmp_path):
         read_labels(tmp_path / "map.png", (6, 4))
     with pytest.raises(DataError, match=r"gone\.png"):
         read_labels(tmp_path / "gone.png", (6, 4))
+
+
+def test_the_size_is_that_of_the_stored_pixels(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(PIXELS).save(tmp_path / "turned.jpg", exif=exif)
+    assert read_size(tmp_path / "turned.jpg") == (4, 6)
+    (tmp_path / "bad.jpg").write_bytes(b"no image")
+    for name in ("bad.jpg", "gone.jpg"):
+        with pytest.raises(DataError, match=name):
+            read_size(tmp_path / name)

@@ -52,6 +52,8 @@ def test_scenes_give_every_object_with_mask_and_semantic_map(root):
     scenes = _build(root, view="scenes", masks=True, semantic=True)
     assert len(scenes) == 10
     assert scenes.meta.classes == ("person", "ellipse", "rectangle", "triangle", "star")
+    assert scenes.meta.semantic_classes == ("background", *scenes.meta.classes)
+    assert _build(root, view="scenes").meta.semantic_classes == ()
     for index in range(10):
         sample = scenes.read(index)
         painted = np.zeros((64, 64), np.uint8)
@@ -60,6 +62,7 @@ def test_scenes_give_every_object_with_mask_and_semantic_map(root):
         np.testing.assert_array_equal(painted, sample["semantic"])
         np.testing.assert_array_equal(sample["keypoints"][:, :, 2].any(1), sample["labels"] == 0)
         assert len(scenes.truth(index)["rles"]) == len(sample["ids"])
+        np.testing.assert_array_equal(scenes.truth(index)["semantic"], painted)
 
 
 def test_images_are_rgb_as_drawn(root):

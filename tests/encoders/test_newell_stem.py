@@ -29,6 +29,26 @@ def test_grey_images_carry_one_mean():
     assert stem(torch.randn(1, 1, 8, 8))[0].shape == (1, 8, 2, 2)
 
 
-def test_width_must_divide_by_four():
-    with pytest.raises(ConfigError, match="channels=10"):
-        NewellStem(10)
+def test_each_layer_may_have_a_width_of_its_own():
+    stem = NewellStem([4, 6, 10, 12])
+    assert stem.channels == [12]
+    assert [layer.body[-1].out_channels for layer in (stem.layers[1], stem.layers[3], stem.layers[4])] == [6, 10, 12]
+    assert stem.layers[0].conv.out_channels == 4
+
+
+def test_pooling_may_drop_an_odd_row():
+    (out,) = NewellStem(8, ceil_mode=False).eval()(torch.randn(1, 3, 66, 63))
+    assert out.shape == (1, 8, 16, 16)
+
+
+def test_statistics_may_be_given_one_for_each_channel():
+    stem = NewellStem(8, mean=[0.1, 0.2, 0.3], std=[1.0, 1.0, 1.0])
+    assert (stem.mean, stem.std) == ((0.1, 0.2, 0.3), (1.0, 1.0, 1.0))
+    with pytest.raises(ConfigError, match=r"std=\[0.5\] must have in_channels=3 numbers"):
+        NewellStem(8, std=[0.5])
+
+
+@pytest.mark.parametrize("channels", [10, [4, 8, 8], [4, 8, 8, 0]])
+def test_impossible_widths_say_how(channels):
+    with pytest.raises(ConfigError, match="must be a positive multiple of 4, or four widths"):
+        NewellStem(channels)

@@ -1,3 +1,4 @@
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -5,6 +6,7 @@ import pytest
 
 from densezoo.engine.config import EngineOptions, check_config, config_from_text, differing_keys, load_config
 from densezoo.errors import ConfigError
+from densezoo.registry import FUSIONS
 
 
 def test_a_config_reads_back_from_its_own_text(tiny_config):
@@ -22,6 +24,19 @@ def test_a_base_is_followed_and_underscored_names_are_the_files_own(tiny_config,
     config = load_config(child)
     assert config.epochs == 3
     assert config.batch_size == 4
+
+
+def test_parts_of_ones_own_may_lie_beside_the_config(tiny_config, tmp_path):
+    (tmp_path / "own_part_in_a_test.py").write_text(
+        "from torch import nn\nfrom densezoo.registry import FUSIONS\n"
+        "@FUSIONS.register()\nclass OwnPartInATest(nn.Module):\n    pass\n"
+    )
+    child = tmp_path / "child.py"
+    child.write_text('_base_ = "tiny.py"\ncustom_imports = dict(imports=["own_part_in_a_test"])\n')
+    before = list(sys.path)
+    load_config(child)
+    assert "OwnPartInATest" in FUSIONS.names()
+    assert sys.path == before
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,26 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 import torch
+from pycocotools import mask as coco_mask
 
 from densezoo.engine.baseline import ConstantPredictor
-from densezoo.engine.build import build_dataset, build_dense_model, build_loader, build_samples
+from densezoo.engine.build import (
+    build_dataset,
+    build_dense_model,
+    build_loader,
+    build_samples,
+    require_same_annotations,
+)
 from densezoo.engine.config import load_config
 from densezoo.engine.distributed import Processes
-from densezoo.engine.evaluate import Evaluation, choose_best, coco_results, evaluate, note_bad_images
+from densezoo.engine.evaluate import (
+    AnnotatedFile,
+    Evaluation,
+    choose_best,
+    coco_results,
+    evaluate,
+    note_bad_images,
+)
 from densezoo.errors import ConfigError, DataError
 from densezoo.types import DatasetMeta, Prediction, Sample
 
@@ -125,3 +139,43 @@ def test_the_best_score_is_chosen_by_name(tiny_config):
     assert choose_best(model.tasks, "pose/AP50") == ("pose/AP50", True)
     with pytest.raises(ConfigError, match="no score is called 'pose/AP5'; did you mean 'pose/AP"):
         choose_best(model.tasks, "pose/AP5")
+
+
+def test_semantic_maps_are_masks_of_labels_in_the_files_pixels():
+    truth = {"size": (4, 8), "semantic": np.zeros((4, 8), np.uint8)}
+    sample = Sample(
+        image=np.zeros((2, 2, 3), np.uint8),
+        image_id=7,
+        path="7.png",
+        to_original=np.array([[2.0, 0, 4], [0, 2.0, 0]]),  # the right half of the file, at half its size
+        frame=np.zeros(4),
+        truth=truth,
+    )
+    prediction = Prediction(semantic=np.array([[3, 5], [5, 5]], np.uint8), scores=np.zeros(0, np.float32))
+    results = coco_results(prediction, sample, DatasetMeta())
+    assert [sorted(entry) for entry in results] == [["category_id", "image_id", "segmentation"]] * 2
+    masks = {entry["category_id"]: coco_mask.decode(entry["segmentation"]) for entry in results}
+    expected = np.full((4, 8), 5)
+    expected[:, :4], expected[:2, 4:6] = 255, 3
+    for label, mask in masks.items():
+        np.testing.assert_array_equal(mask > 0, expected == label)
+    file = AnnotatedFile.of(sample)
+    assert file.truth == {"size": (4, 8)}
+    assert list(file.semantic) == [0]
+    assert "semantic" in truth
+
+
+def test_answers_are_kept_only_where_they_are_asked_for(tiny_config):
+    config, dataset, model = parts(tiny_config)
+    batches, _ = build_loader(config, build_samples(config, dataset, training=False), Processes(0, 1, CPU))
+    found = evaluate(model, model.tasks, batches, Processes(0, 1, CPU), dataset.meta, keep_answers=False)
+    assert (found.results, found.files) == ({"pose": []}, {})
+    assert found.scores == pytest.approx(run(config, dataset, model, Processes(0, 1, CPU)).scores, nan_ok=True)
+
+
+@pytest.mark.parametrize("change", [{"keypoint_names": ("nose",)}, {"semantic_classes": ("road", "sky")}])
+def test_data_of_another_meaning_than_that_of_the_training_is_refused(change):
+    trained = DatasetMeta(classes=("person",))
+    require_same_annotations(trained, DatasetMeta(classes=("car",)), "test_data")
+    with pytest.raises(ConfigError, match=r"test_data has the .*\['.*fine-tune with init_from"):
+        require_same_annotations(trained, DatasetMeta(**change), "test_data")

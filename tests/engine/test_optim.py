@@ -116,3 +116,66 @@ def test_wrong_optimizers_are_refused(cfg, message):
 def test_wrong_schedules_are_refused(cfg, message):
     with pytest.raises(ConfigError, match=message):
         make(cfg)
+
+
+class EncoderAndNeck(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.encoder = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Conv2d(2, 2, 1))
+        self.neck = nn.Sequential(nn.Conv2d(2, 2, 3), nn.BatchNorm2d(2))
+        self.encoder[2].requires_grad_(False)
+
+
+def rates_of(model, optimizer):
+    found = {id(parameter): group["lr"] for group in optimizer.param_groups for parameter in group["params"]}
+    return {name: found[id(p)] for name, p in model.named_parameters() if id(p) in found}
+
+
+def test_the_encoder_may_learn_more_slowly():
+    model = EncoderAndNeck()
+    optimizer = build_optimizer(model, {"type": "adamw", "lr": 0.5, "weight_decay": 0.1, "encoder_lr_scale": 0.1})
+    learning = {name: 0.05 if name.startswith("encoder") else 0.5 for name, _ in model.named_parameters()}
+    assert {learning.pop(name) for name in ("encoder.2.weight", "encoder.2.bias")} == {0.05}  # frozen
+    assert rates_of(model, optimizer) == pytest.approx(learning)
+    decay = {id(p): group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
+    plain = build_optimizer(model, {"type": "adamw", "lr": 0.5, "weight_decay": 0.1})
+    assert decay == {id(p): group["weight_decay"] for group in plain.param_groups for p in group["params"]}
+    assert sorted(decay.values()) == [0, 0, 0, 0, 0, 0, 0.1, 0.1]
+    assert optimizer.param_groups[0]["lr"] == 0.5
+
+
+@pytest.mark.parametrize(
+    "cfg",
+    [
+        {"type": "one_cycle"},
+        {"type": "cosine", "min_lr": 0.01, "warmup_epochs": 2, "warmup_lr": 0.1},
+        {"type": "multistep", "decay_milestones": [4]},
+        {"type": "plateau", "patience": 0, "factor": 0.2, "min_lr": 0.03},
+    ],
+)
+def test_schedules_keep_the_encoders_share(cfg):
+    model = EncoderAndNeck()
+    optimizer = build_optimizer(model, {"type": "adamw", "lr": 1.0, "encoder_lr_scale": 0.1})
+    alone = build_optimizer(EncoderAndNeck(), {"type": "adamw", "lr": 1.0})
+    schedules = [Schedule(made, cfg, 10, 5, True) for made in (optimizer, alone)]
+    for step in range(1, 51):
+        now = rates_of(model, optimizer)
+        assert now["neck.0.weight"] == pytest.approx(alone.param_groups[0]["lr"])
+        assert now["encoder.0.weight"] == pytest.approx(0.1 * now["neck.0.weight"])
+        for made, schedule in zip((optimizer, alone), schedules, strict=True):
+            made.step()
+            schedule.step(step)
+            if step % 5 == 0:
+                schedule.end_epoch(0.5)
+    assert now["neck.0.weight"] < 0.2
+
+
+@pytest.mark.parametrize("scale", [0, -1, "small", True])
+def test_a_share_must_be_a_positive_number(scale):
+    with pytest.raises(ConfigError, match=r"encoder_lr_scale=.* must be a positive number"):
+        build_optimizer(EncoderAndNeck(), {"type": "adamw", "lr": 1.0, "encoder_lr_scale": scale})
+
+
+def test_a_share_needs_an_encoder():
+    with pytest.raises(ConfigError, match="needs a model with an encoder"):
+        build_optimizer(nn.Linear(1, 1), {"type": "adamw", "lr": 1.0, "encoder_lr_scale": 0.1})

@@ -72,3 +72,8 @@ def test_boxes_are_matched_by_file_name_and_category_and_crowds_left_out(photos)
 def test_box_files_that_do_not_do_are_explained(photos, content, message):
     with pytest.raises(DataError, match=message):
         regions_of([photos / "b.jpg"], write_boxes(photos, content), META)
+
+
+def test_regions_know_the_size_of_their_file(photos):
+    regions = [Region(photos / "b.jpg", 4, (2, 3, 12, 8))]
+    assert RegionSet(regions, META).truth(0)["size"] == (20, 30)

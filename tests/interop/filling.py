@@ -4,6 +4,9 @@ import zlib
 
 import torch
 
+SPOTS = (0, 101, 503, 1009, 2003, 4001)
+"""Where golden maps are looked at, counted through the flattened map and on from its start."""
+
 
 def fill(key, shape):
     """Values of one tensor: they depend on its name and shape alone, and keep signals of about unit size.
@@ -28,3 +31,38 @@ def image(height, width, channels=3):
     """A smooth float image, (1, C, H, W)."""
     row, column = torch.meshgrid(torch.arange(float(height)), torch.arange(float(width)), indexing="ij")
     return torch.stack([torch.sin(column / 5 + c) + torch.cos(row / 7 - c) for c in range(channels)])[None]
+
+
+def conv(key, out_channels, in_channels, kernel_size=1, bias=True):
+    """Names and shapes of a convolution's tensors."""
+    yield f"{key}.weight", (out_channels, in_channels, kernel_size, kernel_size)
+    if bias:
+        yield f"{key}.bias", (out_channels,)
+
+
+def norm(key, channels):
+    """Names and shapes of a batch normalisation's tensors."""
+    for part in ("weight", "bias", "running_mean", "running_var"):
+        yield f"{key}.{part}", (channels,)
+    yield f"{key}.num_batches_tracked", ()
+
+
+def filled(shapes):
+    """A state dict of fixed noise from names and shapes."""
+    return {key: fill(key, shape) for key, shape in shapes}
+
+
+def hollow(shapes):
+    """A state dict without numbers, to count with."""
+    return {key: torch.empty(shape, device="meta") for key, shape in shapes}
+
+
+def assert_golden(stages, golden):
+    """Compare a map per stage with the reference's to 1e-5 of its range: (lowest, highest, mean), values at `SPOTS`."""
+    assert len(stages) == len(golden)
+    for found, ((lowest, highest, mean), values) in zip(stages, golden, strict=True):
+        flat = found.flatten()
+        spots = [flat[spot % flat.numel()] for spot in SPOTS]
+        numbers = torch.stack([flat.min(), flat.max(), flat.double().mean().float(), *spots])
+        expected = torch.tensor([lowest, highest, mean, *values])
+        torch.testing.assert_close(numbers, expected, rtol=0, atol=1e-5 * (highest - lowest))

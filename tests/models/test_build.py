@@ -1,4 +1,5 @@
 import pytest
+import torch
 
 from densezoo.errors import ConfigError
 from densezoo.models import build_model
@@ -46,6 +47,18 @@ def test_the_neck_builds_the_levels_that_heads_read():
     assert (asked.neck.out_levels, asked.heads[0]["fine"].level) == ([0, 1], 1)
     with pytest.raises(ConfigError, match=r"head of task 'coarse' reads level=3, but the neck gives only \[0, 1\]"):
         build_model(ENCODER, {**neck, "out_levels": [0, 1]}, tasks)
+
+
+def test_valid_convolutions_need_a_neck_that_knows_where_its_maps_lie():
+    encoder = {"type": "PlainUNet", "channels": [4, 8], "padding": "valid"}
+    with pytest.raises(ConfigError, match=r"PlainUNet.* neck 'FPN' cannot tell where its maps lie"):
+        build_model(encoder, {"type": "FPN", "channels": 8})
+    model = build_model(encoder, {"type": "UNet", "align": "crop"}, {"pose": pose()})
+    images = torch.rand(1, 3, 44, 44)
+    maps = model(images)["pose"][0]
+    # two cells a side are lost at stride 1, at stride 2, and at stride 1 again
+    assert model.grid(0, "pose", maps, images).origin == (8.0, 8.0)
+    assert maps["heatmap"].shape[-2:] == (28, 28)
 
 
 def test_no_feedback_builds_no_feedback_layers():

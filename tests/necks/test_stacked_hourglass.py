@@ -99,6 +99,13 @@ def test_the_basic_variant_strides_widens_and_repeats():
     torch.testing.assert_close(two.merge(0, [x], [features])[0], expected)
 
 
+def test_what_is_read_may_have_a_width_of_its_own():
+    neck = StackedHourglass([16], [4], num_levels=3, block="basic", num_stages=2, out_levels=(0, 2), out_channels=6)
+    assert neck.out_channels == [6, 6]
+    for pyramid in neck([torch.randn(2, 16, 8, 8)]):
+        assert [level.shape for level in pyramid] == [(2, 6, 8, 8), (2, 6, 2, 2)]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -108,6 +115,8 @@ def test_the_basic_variant_strides_widens_and_repeats():
         ({"blocks": [1, 2]}, "or 5 of them"),
         ({"block": "residul"}, "did you mean 'residual'"),
         ({"block": "basic", "feedback_channels": 3}, "takes no feedback"),
+        ({"out_channels": 8}, "out_channels=8 needs block='basic'"),
+        ({"block": "basic", "out_channels": 0}, "at least 1"),
         ({"finer_levels": 3}, "below one pixel"),
         ({"out_levels": (5,)}, "0 to 4"),
         ({"out_levels": (1,)}, "must contain 0"),

@@ -1,0 +1,76 @@
+"""From the cells of a map to the pixels of the image and back, as `densezoo.types.Grid` says where they lie."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from densezoo.types import Grid
+
+
+def image_size(grid: Grid) -> tuple[int, int]:
+    """Return (height, width) of the image that a grid lies in."""
+    if grid.image_size is not None:
+        return grid.image_size
+    height, width = (
+        round(side * grid.stride + 2 * lost) for side, lost in zip(grid.size, reversed(grid.origin), strict=True)
+    )
+    return height, width
+
+
+def bring_to_image(maps: Tensor, grid: Grid, size: tuple[int, int]) -> Tensor:
+    """Interpolate maps at the centre of every pixel of the image, bilinear between the centres of cells.
+
+    Args:
+        maps: (N, C, h, w) float, on `grid`.
+        grid: where the cells lie; any stride and origin.
+        size: (height, width) of the image in pixels.
+
+    Returns:
+        (N, C, height, width). Pixels that the map does not reach (see `covered`) hold no meaning.
+    """
+    measures = [*(grid.stride * side for side in grid.size), *grid.origin]
+    if all(value % 1 == 0 for value in measures):
+        rows, columns, left, top = (int(value) for value in measures)
+        if maps.shape[-2:] != (rows, columns):
+            maps = F.interpolate(maps, size=(rows, columns), mode="bilinear", align_corners=False)
+        # negative numbers cut, as where an odd image has a last cell that is only half on it
+        around = (left, size[1] - left - columns, top, size[0] - top - rows)
+        return F.pad(maps, around) if any(around) else maps
+    x, y = (
+        2 * places / side for places, side in zip(_places(grid, size, maps.device), reversed(grid.size), strict=True)
+    )
+    points = torch.stack(torch.meshgrid(x - 1, y - 1, indexing="xy"), -1)
+    return F.grid_sample(maps, points.expand(len(maps), -1, -1, -1), padding_mode="border", align_corners=False)
+
+
+def covered(grid: Grid, size: tuple[int, int], device: torch.device) -> Tensor:
+    """Say which pixels of an image (height, width) lie on the cells of a map: (height, width) bool on `device`."""
+    x, y = _places(grid, size, device)
+    across, down = (x >= 0) & (x < grid.size[1]), (y >= 0) & (y < grid.size[0])
+    return down[:, None] & across[None, :]
+
+
+def at_cells(labels: Tensor, grid: Grid) -> Tensor:
+    """Return the label of the pixel that holds the centre of each cell, or of the nearest pixel.
+
+    Args:
+        labels: (N, H, W).
+        grid: where the cells lie.
+
+    Returns:
+        (N, h, w).
+    """
+    x, y = (
+        ((torch.arange(cells, device=labels.device) + 0.5) * grid.stride + origin).long().clamp(0, pixels - 1)
+        for cells, origin, pixels in zip(reversed(grid.size), grid.origin, reversed(labels.shape[-2:]), strict=True)
+    )
+    return labels[:, y[:, None], x]
+
+
+def _places(grid: Grid, size: tuple[int, int], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return where the centres of the image's columns and rows lie, in cells from the map's corner: (W,) and (H,)."""
+    x, y = (
+        (torch.arange(pixels, device=device) + 0.5 - origin) / grid.stride
+        for pixels, origin in zip(reversed(size), grid.origin, strict=True)
+    )
+    return x, y

@@ -1,0 +1,88 @@
+"""`torchvision.ops.FeaturePyramidNetwork`, a neck alone.
+
+    config, weights = convert_state_dict(fpn.state_dict(), "torchvision_fpn")
+    neck = NECKS.build(config)
+    neck.load_state_dict(weights, strict=True)
+    levels = neck(list(pyramid.values()))[-1]
+
+In a detector's state dict these are the tensors of `backbone.fpn.`; take them out and that prefix off.
+https://docs.pytorch.org/vision/stable/generated/torchvision.ops.FeaturePyramidNetwork.html
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from densezoo.errors import ConfigError, DataError
+from densezoo.interop.conversion import Weights, source
+
+COARSEST = 32  # stride of the last level of torchvision's backbones
+
+
+@source("torchvision_fpn")
+def torchvision_fpn(
+    weights: Weights, in_strides: Sequence[int] | None = None, pool: bool = False, norm: str | None = None
+) -> dict[str, Any]:
+    """Convert a feature pyramid network.
+
+    Args:
+        weights: its state dict; older ones, with `inner_blocks.0.weight`, will do as well.
+        in_strides: image pixels per cell of the levels that it takes; None for strides that double up to 32.
+        pool: whether it was built with `LastLevelMaxPool`, which has no tensors. `LastLevelP6P7` has some.
+        norm: the normalisation where it has one that keeps no running statistics; None for `'group'`.
+
+    Returns:
+        A config for `NECKS.build`.
+
+    Raises:
+        ConfigError: another number of strides than of levels.
+        DataError: P6 and P7 of a pyramid that has a normalisation.
+    """
+    inside = "" if "inner_blocks.0.weight" in weights else ".0"
+    count = max(weights.count("inner_blocks."), 1)
+    shapes = [weights.shape(f"inner_blocks.{level}{inside}.weight") for level in range(count)]
+    in_channels = [shape[1] for shape in shapes]
+    channels = shapes[-1][0]
+    if in_strides is None:
+        in_strides = [max(COARSEST >> back, 1) for back in range(count - 1, -1, -1)]
+        weights.assume("in_strides", in_strides, "torchvision's usual one")
+    if len(in_strides) != count:
+        raise ConfigError(f"torchvision_fpn: in_strides={in_strides} must be {count} numbers, one for each level")
+    config: dict[str, Any] = {
+        "type": "FPN",
+        "in_channels": in_channels,
+        "in_strides": list(in_strides),
+        "channels": channels,
+        "norm": _norm(weights, norm),
+    }
+    for level in range(count):
+        ours = {"inner_blocks": f"pathway.nodes.{level}.laterals.0", "layer_blocks": f"posts.{level}"}
+        for theirs, place in ours.items():
+            weights.layer(f"{theirs}.{level}{inside}", f"stages.0.walk.{place}.conv")
+            if config["norm"] != "none":
+                weights.layer(f"{theirs}.{level}.1", f"stages.0.walk.{place}.norm_act.0")
+    if weights.has("extra_blocks."):
+        if config["norm"] != "none":
+            raise DataError(
+                "torchvision_fpn: extra_blocks are bare convolutions behind a pyramid with normalisation; here a "
+                "normalisation follows every convolution, so this one cannot be converted"
+            )
+        # torchvision chooses by this width, too
+        of_output = weights.shape("extra_blocks.p6.weight")[1] == channels
+        config |= {"extra": "conv" if of_output else "conv_of_input", "extra_levels": 2}
+        for index, name in enumerate(("p6", "p7")):
+            weights.layer(f"extra_blocks.{name}", f"stages.0.walk.beyond.{count + index}.1.conv")
+    elif pool:
+        config |= {"extra": "pool", "extra_levels": 1}
+    else:
+        weights.assume("pool", False, "what the tensors do not show")
+    return config
+
+
+def _norm(weights: Weights, given: str | None) -> str:
+    if "inner_blocks.0.1.weight" not in weights:
+        return "none"
+    if "inner_blocks.0.1.running_mean" in weights:
+        return "batch"
+    if given is None:
+        weights.assume("norm", "group", "the usual one without running statistics")
+    return given or "group"

@@ -1,0 +1,69 @@
+import cv2
+import numpy as np
+
+from densezoo.engine.pictures import draw_answers, draw_sample, label_map, write_image
+from densezoo.functional.label_maps import encode_labels
+from densezoo.models import build_model
+from densezoo.types import DatasetMeta
+
+META = DatasetMeta(keypoint_names=("a", "b"), skeleton=((0, 1),), semantic_classes=("ground", "sky"))
+
+
+def stuff(labels):
+    return [{"image_id": 1, "category_id": label, "segmentation": rle} for label, rle in encode_labels(labels).items()]
+
+
+def test_the_label_map_of_a_file_joins_its_regions():
+    left, right = np.full((4, 6), 255, np.uint8), np.full((4, 6), 255, np.uint8)
+    left[:, :2], right[1:, 3:] = 1, 0
+    person = {"keypoints": [1, 1, 1, 2, 2, 1], "score": 0.5}
+    instance = {"segmentation": stuff(left)[0]["segmentation"], "category_id": 9, "score": 0.5}
+    joined = label_map([{"seg": stuff(left), "pose": [person]}, {"seg": stuff(right), "masks": [instance]}], (4, 6))
+    np.testing.assert_array_equal(joined, np.minimum(left, right))
+    assert label_map([{"pose": [person]}, {}], (4, 6)) is None
+
+
+def test_answers_of_both_kinds_are_drawn_where_they_are():
+    image = np.full((160, 200, 3), 40, np.uint8)
+    labels = np.full((160, 200), 255, np.uint8)
+    labels[:, 100:] = 1
+    person = {"keypoints": [50.5, 80.5, 1, 50.5, 120.5, 1], "score": 1.0}
+    plain = draw_answers(image, [{"pose": []}], META, 0.1)
+    assert plain.shape == (320, 400, 3)
+    assert (plain == 40).all()
+    drawn = draw_answers(image, [{"seg": stuff(labels), "pose": [person]}], META, 0.1)
+    assert drawn.shape[0] > 320  # by the legend
+    assert drawn.shape[1] == 400
+    right, left = drawn[:320, 210:].reshape(-1, 3), drawn[:320, :190]
+    assert len(np.unique(right, axis=0)) == 1
+    assert (right[0] != 40).any()
+    limb = np.abs(left[200:204, 99:103].astype(int) - left[0, 0]).max()
+    assert limb > 60
+
+
+def test_samples_with_everything_are_drawn_beside_the_target():
+    encoder = {"type": "NewellStem", "channels": 8}
+    tasks = {"seg": {"type": "Segmentation", "num_classes": 2}, "pose": {"type": "Pose", "num_keypoints": 2}}
+    model = build_model(encoder, None, tasks, META)
+    semantic = np.zeros((32, 48), np.uint8)
+    semantic[:, 24:] = 1
+    sample = {
+        "image": np.full((32, 48, 3), 90, np.uint8),
+        "semantic": semantic,
+        "masks": np.ones((1, 32, 48), np.uint8),
+        "boxes": np.float32([[2, 2, 30, 30]]),
+        "keypoints": np.float32([[[5, 5, 2], [20, 20, 1]]]),
+    }
+    drawn = draw_sample(sample, model, META)
+    width = (drawn.shape[1] - 4) // 3
+    _, target, heatmap = (drawn[4:324, 4 + index * width : (index + 1) * width] for index in range(3))
+    assert target.shape[:2] == heatmap.shape[:2] == (320, 480)
+    left, right = target[:, :200].reshape(-1, 3), target[:, 280:].reshape(-1, 3)
+    assert len(np.unique(left, axis=0)) == len(np.unique(right, axis=0)) == 1
+    assert (left[0] != right[0]).any()
+
+
+def test_label_maps_are_written_as_they_are(tmp_path):
+    labels = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    write_image(tmp_path / "labels.png", labels)
+    np.testing.assert_array_equal(cv2.imread(str(tmp_path / "labels.png"), cv2.IMREAD_UNCHANGED), labels)
