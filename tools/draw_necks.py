@@ -30,6 +30,8 @@ def main(out: str) -> None:
         place.axis("off")
     for place, (title, config) in zip(axes, drawn, strict=False):
         stages = {"num_stages": 1, **config}
+        if config["type"] == "BiFPN":
+            stages["repeats"] = 1  # of three, which look alike
         neck = NECKS.build({"channels": 16, **stages}, in_channels=IN_CHANNELS, in_strides=IN_STRIDES)
         boxes = trace_neck(neck, IN_CHANNELS, IN_STRIDES)
         draw_neck(place, boxes, title, min(IN_STRIDES[0], *neck.out_strides))

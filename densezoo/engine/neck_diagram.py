@@ -70,6 +70,8 @@ def trace_neck(neck: Any, in_channels: Sequence[int], in_strides: Sequence[int])
 
     def watch(kind: str, text: str) -> Any:
         def hook(module: nn.Module, arguments: tuple[Any, ...], out: Tensor) -> None:
+            if isinstance(module, Node) and not len(module.laterals):
+                arguments = arguments[1:]  # of its skips it has looked at the size alone
             sources = [makers[id(tensor)] for tensor in _tensors(arguments) if id(tensor) in makers]
             add(kind, text, list(dict.fromkeys(sources)), out)
 
@@ -132,13 +134,18 @@ def draw_neck(axes: "Axes", boxes: Sequence[Box], title: str, finest_stride: int
         for source in box.inputs:
             ends = {"patchA": texts[source].get_bbox_patch(), "patchB": text.get_bbox_patch()}
             style = {"arrowstyle": "->", "color": "#5b6570", "linewidth": 0.9, "shrinkA": 1, "shrinkB": 1}
-            start = (boxes[source].column, -boxes[source].level)
-            axes.annotate("", (box.column, -box.level), start, arrowprops=style | ends)
+            start = boxes[source]
+            between = range(start.column + 1, box.column)
+            passes = start.level == box.level and any(b.level == box.level and b.column in between for b in boxes)
+            bend = {"connectionstyle": f"arc3,rad={-0.3 if passes else 0}"}
+            axes.annotate(
+                "", (box.column, -box.level), (start.column, -start.level), arrowprops=style | ends | bend, zorder=1
+            )
     levels = sorted({box.level for box in boxes})
     axes.set_yticks([-level for level in levels], [f"1/{finest_stride * 2**level}" for level in levels], fontsize=7)
     axes.set_xticks([])
     axes.set_xlim(-0.6, max(box.column for box in boxes) + 0.6)
-    axes.set_ylim(-max(levels) - 0.5, -min(levels) + 0.5)
+    axes.set_ylim(-max(levels) - 0.5, -min(levels) + 0.9)
     axes.set_title(title, fontsize=9, loc="left")
     for side in ("top", "right", "bottom", "left"):
         axes.spines[side].set_visible(False)
