@@ -35,7 +35,14 @@ setup(
         "tensorboard>=2.21",  # first whose viewer runs without pkg_resources, which setuptools 82 dropped
     ],
     extras_require={
-        "dev": ["pytest>=8.3", "hypothesis>=6.100", "ruff>=0.15", "mypy>=1.15", "pre-commit>=4.0"],
+        "dev": [
+            "pytest>=8.3",
+            "hypothesis>=6.100",
+            "ruff>=0.15",
+            "mypy>=1.15",
+            "pre-commit>=4.0",
+            "segmentation-models-pytorch>=0.5",  # a test puts its decoders on our encoders
+        ],
     },
     entry_points={"console_scripts": ["densezoo = densezoo.cli.main:main"]},
     classifiers=[

@@ -28,9 +28,14 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first asked for, so that parsers and commands start without torch."""
-    if name not in _HOMES:
-        raise AttributeError(f"module 'densezoo' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    if name[:1].isupper():  # a part: OpenMMLab's registries look here for type='densezoo.FPN'
+        import_module("densezoo.models")
+        part = import_module("densezoo.registry").MODELS.module_dict.get(name)
+        if part is not None:
+            return part
+    raise AttributeError(f"module 'densezoo' has no attribute {name!r}")
 
 
 register_with_timm()

@@ -144,7 +144,11 @@ class Task(Protocol):
         ...
 
     def unflip(self, maps: Maps) -> Maps:
-        """Bring the maps of mirrored images back to the original's frame (mirror, swap, shift)."""
+        """Bring the maps of mirrored images back to the original's frame (mirror, swap, shift).
+
+        Maps that keep their name are averaged with the original's; those that come back under another name mean
+        something else there, and `decode` gets them beside the original's.
+        """
         ...
 
     def activate(self, maps: Maps) -> Maps:

@@ -26,9 +26,10 @@ _KIND_OF_NAME: dict[str, str] = {}
 class PartRegistry(Registry):  # type: ignore[misc]  # mmengine ships no annotations
     """A registry of one kind of part (`'encoder'`, `'neck'`, …); names are unique across kinds."""
 
-    def __init__(self, kind: str) -> None:
-        """Make an empty registry of `kind`."""
+    def __init__(self, kind: str, package: str | None = None) -> None:
+        """Make an empty registry of `kind`; the modules of `package` fill it when it is first asked."""
         super().__init__(kind, scope="densezoo")
+        self._package = package
 
     def register(self, name: str | None = None) -> Callable[[type], type]:
         """Return a class decorator that registers under `name`, or under the class's own name.
@@ -39,6 +40,10 @@ class PartRegistry(Registry):  # type: ignore[misc]  # mmengine ships no annotat
 
         def decorate(cls: type) -> type:
             key = name or cls.__name__
+            known = self._module_dict.get(key)
+            if known is not None and (known.__module__, known.__qualname__) == (cls.__module__, cls.__qualname__):
+                del self._module_dict[key], _KIND_OF_NAME[key]  # its module was run again
+                MODELS._module_dict.pop(key, None)
             if key in _KIND_OF_NAME:
                 raise ConfigError(f"{key!r} is already registered as a {_KIND_OF_NAME[key]}; choose another name")
             _KIND_OF_NAME[key] = self.name
@@ -57,14 +62,20 @@ class PartRegistry(Registry):  # type: ignore[misc]  # mmengine ships no annotat
         """
         if not isinstance(key, str):
             raise ConfigError(f"the type of a {self.name} must be a name, not {key!r}")
+        self._fill()
         cls = self._module_dict.get(key.removeprefix("densezoo."))
         if cls is None:
             raise ConfigError(f"no {self.name} is called {key!r}; {near_names(key, self._module_dict)}")
         found: type = cls
         return found
 
+    def _fill(self) -> None:
+        if self._package is not None:
+            importlib.import_module(self._package)
+
     def names(self) -> list[str]:
         """Return every registered name, sorted."""
+        self._fill()
         return sorted(self._module_dict)
 
     def build(self, cfg: Mapping[str, Any], **given: Any) -> Any:
@@ -144,10 +155,10 @@ def import_submodules(package: str) -> None:
         importlib.import_module(f"{package}.{module.name}")
 
 
-ENCODERS = PartRegistry("encoder")
-NECKS = PartRegistry("neck")
-FUSIONS = PartRegistry("fusion")
-HEADS = PartRegistry("head")
-TASKS = PartRegistry("task")
-DATASETS = PartRegistry("dataset")
-METRICS = PartRegistry("metric")
+ENCODERS = PartRegistry("encoder", "densezoo.encoders")
+NECKS = PartRegistry("neck", "densezoo.necks")
+FUSIONS = PartRegistry("fusion", "densezoo.layers")
+HEADS = PartRegistry("head", "densezoo.heads")
+TASKS = PartRegistry("task", "densezoo.tasks")
+DATASETS = PartRegistry("dataset", "densezoo.datasets")
+METRICS = PartRegistry("metric", "densezoo.metrics")

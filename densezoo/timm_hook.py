@@ -19,7 +19,7 @@ def register_with_timm() -> None:
     """Register now if timm is there already, else when it is imported."""
     if TIMM in sys.modules:
         import_module(REGISTERS)
-    elif not any(isinstance(finder, TimmFinder) for finder in sys.meta_path):
+    elif not any(_is_ours(finder) for finder in sys.meta_path):
         sys.meta_path.insert(0, TimmFinder())
 
 
@@ -32,7 +32,8 @@ class TimmFinder:
         """Return timm's spec, with a loader that registers the models at the end."""
         if name != TIMM:
             return None
-        found = (finder.find_spec(name, path, target) for finder in sys.meta_path if finder is not self)
+        others = [finder for finder in sys.meta_path if not _is_ours(finder) and hasattr(finder, "find_spec")]
+        found = (finder.find_spec(name, path, target) for finder in others)
         spec = next((spec for spec in found if spec is not None), None)
         if spec is None or spec.loader is None:
             return spec
@@ -46,3 +47,8 @@ class TimmFinder:
 
         spec.loader.exec_module = load_and_register  # type: ignore[method-assign]
         return spec
+
+
+def _is_ours(finder: object) -> bool:
+    """Whether a finder waits for timm, be it from an earlier import of this module."""
+    return type(finder).__name__ == TimmFinder.__name__

@@ -1,4 +1,6 @@
 import os
+import subprocess
+import sys
 
 import pytest
 from mmengine.registry import MODELS as ROOT_MODELS
@@ -86,3 +88,27 @@ def test_the_public_api_is_what_it_promises():
         assert callable(getattr(densezoo, name))
     with pytest.raises(AttributeError, match="no attribute 'secret'"):
         _ = densezoo.secret
+
+
+def test_a_module_may_be_run_again(birds):
+    again = type("Sparrow", (), {})
+    first = birds.get("Sparrow")
+    again.__module__, again.__qualname__ = first.__module__, first.__qualname__
+    birds.register("Sparrow")(again)
+    assert birds.get("Sparrow") is again
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "from mmengine.registry import MODELS; print(MODELS.get('densezoo.FPN').__name__)",
+        "from mmengine.registry import Registry, MODELS; own = Registry('model', parent=MODELS, scope='mmown'); "
+        "print(own.get('densezoo.FPN').__name__)",
+        "from densezoo.registry import NECKS; print(NECKS.get('FPN').__name__)",
+        "print(densezoo.FPN.__name__)",
+    ],
+)
+def test_parts_are_found_in_a_fresh_process(line):
+    command = [sys.executable, "-c", f"import densezoo; {line}"]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert found.stdout.strip().endswith("FPN"), found.stderr

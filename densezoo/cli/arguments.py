@@ -22,7 +22,7 @@ class KeyValues(DictAction):  # type: ignore[misc]  # mmengine ships no annotati
         """Take the words after the option."""
         for word in values:
             if "=" not in word:
-                parser.error(f"{option_string} {word!r}: write KEY=VALUE, and CONFIG before {option_string}")
+                parser.error(f"{option_string} {word!r}: write KEY=VALUE, and other arguments before {option_string}")
         super().__call__(parser, namespace, values, option_string)
 
 

@@ -53,7 +53,7 @@ def run(options: argparse.Namespace) -> int:
 
     out = Path(options.out)
     beside = out.with_suffix(".py")
-    for path in (out, beside):
+    for path in (out, beside) if options.config else (out,):
         if path.exists():
             raise ConfigError(f"--out: {path} is there already; choose another name, nothing is overwritten")
     if out.suffix != ".pt":
@@ -74,7 +74,11 @@ def run(options: argparse.Namespace) -> int:
         build_model(config.encoder, config.neck, config.tasks, meta)
         checkpoint |= {"config": config.to_text(), "meta": meta.to_dict()}
         save_checkpoint(out, checkpoint)
-        write_text(beside, config.to_text())
+        try:
+            write_text(beside, config.to_text())
+        except OSError as error:
+            out.unlink()
+            raise ConfigError(f"--out: {beside} cannot be written: {error}; nor was {out}") from error
         print(f"{len(weights)} tensors: {out}, with the config {beside}")
     else:
         save_checkpoint(out, checkpoint)

@@ -10,7 +10,8 @@ Example:
 
 import argparse
 import json
-from itertools import groupby
+from collections.abc import Iterable
+from itertools import count, groupby
 
 from densezoo.cli.arguments import add_config, add_inference, read_config
 
@@ -46,15 +47,17 @@ def run(options: argparse.Namespace) -> int:
     load_weights(model, options.checkpoint)
     folder = new_folder(options.out)
     written: list[dict[str, object]] = []
-    taken: dict[str, int] = {}
+    taken: set[str] = set()
+    done = 0
     answers = predict_regions(model, config, meta, regions, device, keep_maps=options.heatmaps)
     for path, group in groupby(answers, key=lambda answer: answer.region.path):
         own = list(group)
-        taken[path.stem] = taken.get(path.stem, 0) + 1
-        stem = path.stem if taken[path.stem] == 1 else f"{path.stem}_{taken[path.stem]}"
+        done += 1
         image, results = read_image(path), [answer.results for answer in own]
-        write_image(folder / f"{stem}.png", draw_answers(image, results, meta, options.threshold))
         labels = label_map(results, image.shape[:2])
+        endings = [f"_heatmaps_{number}" for number in range(len(own))] if options.heatmaps else []
+        stem = _free_stem(path.stem, ["", *endings, *([] if labels is None else ["_labels"])], taken)
+        write_image(folder / f"{stem}.png", draw_answers(image, results, meta, options.threshold))
         if labels is not None:
             write_image(folder / f"{stem}_labels.png", labels)
         for number, answer in enumerate(own):
@@ -63,5 +66,16 @@ def run(options: argparse.Namespace) -> int:
             for task, found in answer.results.items():
                 written += [{"file_name": path.name, "task": task, **result} for result in found]
     write_text(folder / "predictions.json", json.dumps(written))
-    print(f"{len(written)} predictions on {sum(taken.values())} images: {folder}")
+    print(f"{len(written)} predictions on {done} images: {folder}")
     return 0
+
+
+def _free_stem(stem: str, endings: Iterable[str], taken: set[str]) -> str:
+    """Return `stem`, or the first of `stem_2`, `stem_3`, … with which no ending makes a taken name; take the names."""
+    for number in count(1):
+        free = stem if number == 1 else f"{stem}_{number}"
+        names = {free + ending for ending in endings}
+        if taken.isdisjoint(names):
+            break
+    taken |= names
+    return free

@@ -28,7 +28,7 @@ def run(options: argparse.Namespace) -> int:
     from densezoo.engine.score import score_checkpoint, score_table, write_results
 
     config = read_config(options)
-    meta = checkpoint_meta(options.checkpoint)  # before any folder is made for a checkpoint that is not there
+    checkpoint_meta(options.checkpoint)  # before any folder is made for a checkpoint that is not there
     folder = new_folder(options.out or free_folder(options.checkpoint, "test"))
     found, baseline = score_checkpoint(config, options.checkpoint, options.baseline)
     about = {"checkpoint": options.checkpoint, "config": options.config, "flip_test": config.engine.flip_test}
@@ -37,6 +37,6 @@ def run(options: argparse.Namespace) -> int:
     ranked = found.ranked() if options.cases > 0 else []
     for name, order in (("best.png", ranked), ("worst.png", ranked[::-1])):
         if order:
-            write_image(folder / name, draw_cases(found, order[: options.cases], meta))
+            write_image(folder / name, draw_cases(found, order[: options.cases]))
     print(f"written to {folder}: metrics.json, per_image.csv, predictions")
     return 0

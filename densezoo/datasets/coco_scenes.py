@@ -173,12 +173,11 @@ class CocoScenes:
         labels = read_labels(path, self._store.image_size(image_row), self._semantic_ignore)
         names = self.meta.semantic_classes
         if names:
-            counts = np.bincount(labels.ravel(), minlength=256)
-            wrong = np.flatnonzero(counts[len(names) : IGNORE]) + len(names)
+            wrong = np.unique(labels[(labels >= len(names)) & (labels != IGNORE)])
             if len(wrong):
                 raise DataError(
                     f"{path}: the semantic map has the values {wrong.tolist()}, but semantic_classes name 0 to "
-                    f"{len(names) - 1}; check semantic_classes and semantic_ignore"
+                    f"{len(names) - 1}; name them too, or set semantic_ignore to the one that means unlabelled"
                 )
         return labels
 

@@ -4,11 +4,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from densezoo.errors import DataError
 from densezoo.types import Array
 
+_PIL_ERRORS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)  # what broken or huge files raise
 _JPEG_START, _JPEG_END, _JPEG_SCAN = b"\xff\xd8\xff", b"\xff\xd9", 0xDA
 
 
@@ -76,16 +77,16 @@ def _decode(data: Array) -> Array | None:
 
 
 def read_size(path: Path) -> tuple[int, int]:
-    """Return (height, width) of an image file, from its header.
+    """Return (height, width) of the stored pixels from an image's header; OpenCV would decode all of it for that.
 
     Raises:
-        DataError: the file is missing or no image.
+        DataError: the file is missing, no image, or too large for PIL, which stops at 179 million pixels.
     """
     try:
         with Image.open(path) as stored:
             return stored.height, stored.width
-    except (OSError, UnidentifiedImageError) as error:
-        raise DataError(f"{path}: the image cannot be read: {error}") from error
+    except _PIL_ERRORS as error:
+        raise DataError(f"{path}: the size of the image cannot be read: {error}") from error
 
 
 def read_labels(path: Path, size: tuple[int, int], ignore: int | None = None) -> Array:
@@ -100,14 +101,15 @@ def read_labels(path: Path, size: tuple[int, int], ignore: int | None = None) ->
         (H, W) uint8; `ignore` has become 255.
 
     Raises:
-        DataError: the file is missing, does not decode, is no map of labels, or has another size.
+        DataError: the file is missing, does not decode, is no map of labels, has another size, or is too large for
+            PIL, which stops at 179 million pixels.
     """
     try:
         with Image.open(path) as stored:
             if stored.mode not in ("L", "P"):
                 raise DataError(f"{path}: a semantic map has one 8-bit channel or a palette; this is {stored.mode}")
             labels = np.array(stored, np.uint8)  # indices of a palette image, where OpenCV would give its colours
-    except (OSError, UnidentifiedImageError) as error:
+    except _PIL_ERRORS as error:
         raise DataError(f"{path}: the semantic map cannot be read: {error}") from error
     if labels.shape != size:
         raise DataError(

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
-from densezoo.datasets.images import read_image
+from densezoo.datasets.images import read_image, read_size
 from densezoo.datasets.subset import in_subset
 from densezoo.errors import DataError
 from densezoo.types import Array, DatasetMeta, ImageTruth, Sample, identity_affine
@@ -156,7 +155,7 @@ class PersonArrayDataset:
             areas=np.prod(boxes[:, 2:] - boxes[:, :2], axis=1),
             crowd=np.zeros(len(rows), bool),
             keypoints=people.keypoints[rows],
-            size=_read_size(self._path(row)),
+            size=read_size(self._path(row)),
         )
         if people.head_sizes is not None:
             truth["head_sizes"] = people.head_sizes[rows]
@@ -164,12 +163,3 @@ class PersonArrayDataset:
 
     def _path(self, row: int) -> Path:
         return self._images / str(self._people.names[self._people.image_of[row]])
-
-
-def _read_size(path: Path) -> tuple[int, int]:
-    """Return (height, width) of the stored pixels from an image's header; OpenCV would decode all of it for that."""
-    try:
-        with Image.open(path) as image:
-            return image.height, image.width
-    except (OSError, UnidentifiedImageError) as error:
-        raise DataError(f"{path}: the size of the image cannot be read: {error}") from error

@@ -15,7 +15,7 @@ from densezoo.engine.distributed import Processes
 from densezoo.engine.loading import EpochBatches, WarpedDataset, make_loader
 from densezoo.errors import ConfigError, DataError
 from densezoo.models import DenseModel, build_model
-from densezoo.registry import DATASETS, check_arguments
+from densezoo.registry import DATASETS, TASKS, check_arguments
 from densezoo.transforms import Photometric, Warp
 from densezoo.types import DatasetMeta, Sample
 
@@ -74,22 +74,28 @@ def build_dense_model(
     return moved
 
 
-def require_same_annotations(trained: DatasetMeta, other: DatasetMeta, what: str) -> None:
-    """Check that a data set has the keypoints and semantic classes that a model was trained with.
+def require_same_annotations(
+    trained: DatasetMeta, other: DatasetMeta, tasks: Mapping[str, Mapping[str, Any]], what: str
+) -> None:
+    """Check that a data set's annotations mean what those meant that a model was trained with.
+
+    Args:
+        trained: of the training set.
+        other: of the data set.
+        tasks: configs of the model's tasks. Compared are the fields that their classes name in `meta_fields`.
+        what: the data set's key in the config, for the message.
 
     Raises:
-        ConfigError: they differ.
+        ConfigError: they differ in what a task reads.
     """
-    if trained.keypoint_names != other.keypoint_names:
-        raise ConfigError(
-            f"{what} has the keypoints {list(other.keypoint_names)}, the model was trained with "
-            f"{list(trained.keypoint_names)}; use data with the same keypoints, or fine-tune with init_from"
-        )
-    if trained.semantic_classes != other.semantic_classes:
-        raise ConfigError(
-            f"{what} has the semantic classes {list(other.semantic_classes)}, the model was trained with "
-            f"{list(trained.semantic_classes)}; use data with the same classes, or fine-tune with init_from"
-        )
+    kinds = [TASKS.get(task.get("type", "")) for task in tasks.values()]
+    for field in dict.fromkeys(field for kind in kinds for field in getattr(kind, "meta_fields", ())):
+        found, wanted = getattr(other, field), getattr(trained, field)
+        if found != wanted:
+            raise ConfigError(
+                f"{what} has the {field.replace('_', ' ')} {list(found)}, the model was trained with {list(wanted)}; "
+                "use data with the same, or fine-tune with init_from"
+            )
 
 
 def _warp_values(meta: DatasetMeta) -> dict[str, Any]:

@@ -158,8 +158,8 @@ def load_config(path: str | Path, options: Mapping[str, Any] | None = None) -> R
         raise ConfigError(f"no config file {path}; check the path")
     if path.suffix != ".py":
         raise ConfigError(f"{path}: a config must be a Python file (.py)")
-    beside = str(path.resolve().parent)
-    sys.path.append(beside)  # where custom_imports may lie; at the end, so that nothing else is shadowed
+    paths = list(sys.path)
+    sys.path.append(str(path.resolve().parent))  # where custom_imports may lie; last, so that nothing else is shadowed
     try:
         config = Config.fromfile(str(path), import_custom_modules=True)
     except SyntaxError as error:
@@ -167,7 +167,7 @@ def load_config(path: str | Path, options: Mapping[str, Any] | None = None) -> R
     except Exception as error:  # whatever the config's own code raises
         raise ConfigError(f"{path} cannot be read as a config: {type(error).__name__}: {error}") from error
     finally:
-        sys.path.remove(beside)
+        sys.path[:] = paths
     for key in options or {}:
         # mmengine would make any new key; a mistyped part of the model must not pass in silence.
         top = key.split(".")[0]

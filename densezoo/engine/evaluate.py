@@ -60,6 +60,7 @@ class Evaluation:
         results: task name to answers in COCO results format, in the files' pixels; empty where they are not kept.
         bad_images: why images were skipped.
         files: image id to its file and the annotations there; empty where answers are not kept.
+        meta: of the evaluated set.
     """
 
     metrics: dict[str, list[Metric]]
@@ -67,6 +68,7 @@ class Evaluation:
     results: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     bad_images: set[str] = field(default_factory=set)
     files: dict[int, AnnotatedFile] = field(default_factory=dict)
+    meta: DatasetMeta = field(default_factory=DatasetMeta)
 
     def per_image(self) -> dict[int, dict[str, float]]:
         """Image id to `task/score` to value."""
@@ -127,7 +129,8 @@ def evaluate(
     Raises:
         DataError: more than `max_bad_images` could not be read.
     """
-    found = Evaluation({name: task.metrics() for name, task in tasks.items()}, results={name: [] for name in tasks})
+    results: dict[str, list[dict[str, Any]]] = {name: [] for name in tasks}
+    found = Evaluation({name: task.metrics() for name, task in tasks.items()}, results=results, meta=meta)
     with torch.inference_mode():
         for batch in batches:
             samples = batch["samples"]
@@ -233,7 +236,7 @@ def coco_results(prediction: Prediction, sample: Sample, meta: DatasetMeta) -> l
         if "boxes" in prediction:
             x1, y1, x2, y2 = transform_boxes(affine, prediction["boxes"][person].astype(float)[None])[0].tolist()
             entry["bbox"] = [round(value, 4) for value in (x1, y1, x2 - x1, y2 - y1)]
-        if "ids" in sample and len(sample["ids"]) == 1:
+        if len(sample.get("ids", ())) == 1 and not sample.get("whole_image"):  # the sample is that instance
             entry["annotation_id"] = int(sample["ids"][0])
         results.append(entry)
     return results

@@ -9,8 +9,12 @@ from densezoo.errors import ConfigError
 def write_text(path: Path, text: str) -> None:
     """Write a text file; a kill at any moment leaves the old file or the new one."""
     partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
+    try:
+        partial.write_text(text, encoding="utf-8")
+        os.replace(partial, path)
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise
 
 
 def new_folder(out: str | Path) -> Path:

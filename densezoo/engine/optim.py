@@ -121,6 +121,11 @@ class Schedule:
             raise ConfigError(f"schedule {dict(cfg)} cannot be built: {error}") from error
         if function is create_scheduler_v2:
             self._timm = built[0]
+            if self._timm is None:
+                raise ConfigError(
+                    f"schedule {dict(cfg)} cannot be built: {name!r} is none; "
+                    "for a constant rate write schedule=dict(type='step', decay_rate=1.0)"
+                )
             self._timm.step_update(0)
         else:
             self._torch = built

@@ -14,7 +14,7 @@ from densezoo.engine.evaluate import Evaluation
 from densezoo.engine.loading import collate
 from densezoo.engine.predict import Answer
 from densezoo.errors import ConfigError
-from densezoo.functional.label_maps import decode_labels
+from densezoo.functional.label_maps import IGNORE, decode_labels
 from densezoo.models import DenseModel
 from densezoo.types import Array, DatasetMeta, Sample
 from densezoo.visualization.canvas import montage
@@ -47,7 +47,7 @@ def draw_answers(
     Args:
         image: (H, W, 3) uint8, the file.
         results: of each region, task name to answers in COCO results format.
-        meta: for the skeleton and the names of classes.
+        meta: for the skeleton, the names of classes, and what results have taken off their keypoints.
         threshold: keypoints that score less are left out.
     """
     answers = [answer for region in results for found in region.values() for answer in found]
@@ -57,6 +57,7 @@ def draw_answers(
         corners = np.array([(x, y, x + width, y + height) for x, y, width, height in boxes], np.float32)
         image = draw_boxes(image, corners)
     points = np.array(people, np.float32).reshape(len(people), meta.num_keypoints, 3)
+    points[..., :2] += meta.keypoint_shift
     return _draw(image, meta, label_map(results, image.shape[:2]), points, threshold=threshold)
 
 
@@ -105,9 +106,7 @@ def _draw(
     )
 
 
-def draw_cases(
-    found: Evaluation, chosen: Sequence[tuple[int, float]], meta: DatasetMeta, threshold: float = 0.1
-) -> Array:
+def draw_cases(found: Evaluation, chosen: Sequence[tuple[int, float]], threshold: float = 0.1) -> Array:
     """Draw images of an evaluation, each with its annotations at the left and the answers at the right.
 
     People are drawn where they are answered.
@@ -115,9 +114,9 @@ def draw_cases(
     Args:
         found: the evaluation.
         chosen: image ids and the scores to write above them; at least one.
-        meta: for the skeleton and the names of classes.
         threshold: answered keypoints that score less are left out.
     """
+    meta = found.meta
     results: dict[int, list[Mapping[str, Sequence[Mapping[str, Any]]]]] = defaultdict(list)
     for task, answers in found.results.items():
         for answer in answers:
@@ -153,7 +152,7 @@ def draw_sample(sample: Sample, model: DenseModel, meta: DatasetMeta) -> Array:
 
     Returns:
         (H, W, 3) uint8: annotations at the left; at the right the maximum over each target's channels, or the semantic
-        map that the target stands for.
+        map that the target stands for, without the pixels that the loss ignores.
     """
     image = sample["image"]
     annotated = draw_masks(image, sample["masks"]) if "masks" in sample else image
@@ -166,10 +165,14 @@ def draw_sample(sample: Sample, model: DenseModel, meta: DatasetMeta) -> Array:
     pictures = [annotated]
     for name, task in model.tasks.items():
         grid = model.grid(len(outputs[name]) - 1, name, outputs[name][-1], batch["images"])
-        maps = task.encode(batch, grid)["maps"]
+        targets = task.encode(batch, grid)
+        maps = targets["maps"]
         (answer,) = task.decode(maps, grid)
         if "semantic" in answer:
-            pictures.append(draw_semantic(image, answer["semantic"], meta.semantic_classes, min_side=_MIN_SIDE))
+            labels = answer["semantic"]
+            if "semantic" in targets:  # a cell that nothing is learned in decodes to some label, too
+                labels = np.where(targets["semantic"][0].numpy() == IGNORE, IGNORE, labels).astype(np.uint8)
+            pictures.append(draw_semantic(image, labels, meta.semantic_classes, min_side=_MIN_SIDE))
             continue
         scale = annotated.shape[1] / image.shape[1]
         enlarged = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR)

@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from densezoo.datasets.images import read_image, read_size
+from densezoo.datasets.images import read_image
 from densezoo.engine.build import build_samples
 from densezoo.engine.config import RunConfig
 from densezoo.engine.evaluate import coco_results, note_bad_images
 from densezoo.engine.loading import collate, to_device
 from densezoo.errors import DataError
 from densezoo.models import DenseModel
-from densezoo.types import DatasetMeta, ImageTruth, Maps, Sample
+from densezoo.types import Array, DatasetMeta, ImageTruth, Maps, Sample
 
 logger = logging.getLogger("densezoo")
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
@@ -64,6 +64,7 @@ class RegionSet:
     def __init__(self, regions: Sequence[Region], meta: DatasetMeta) -> None:
         """Hold `regions`; `meta` is the model's."""
         self.regions, self.meta = regions, meta
+        self._last: tuple[Path, Array] | None = None
 
     def __len__(self) -> int:
         """Number of regions."""
@@ -72,7 +73,7 @@ class RegionSet:
     def read(self, index: int) -> Sample:
         """Read the image of region `index`."""
         region = self.regions[index]
-        image = read_image(region.path)
+        image = self._image(region.path)
         height, width = image.shape[:2]
         frame = np.array(region.box or (0, 0, width, height), np.float32)
         return Sample(
@@ -88,8 +89,15 @@ class RegionSet:
         """Return no annotations, and the file's size."""
         nothing = np.zeros(0, np.int64)
         boxes, areas = np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
-        size = read_size(self.regions[index].path)
+        height, width = self._image(self.regions[index].path).shape[:2]
+        size = height, width
         return ImageTruth(ids=nothing, labels=nothing, boxes=boxes, areas=areas, crowd=np.zeros(0, bool), size=size)
+
+    def _image(self, path: Path) -> Array:
+        """Read a file. The last one is kept, since `truth` follows `read`, and a file's regions each other."""
+        if self._last is None or self._last[0] != path:
+            self._last = path, read_image(path)
+        return self._last[1]
 
 
 def predict_regions(

@@ -43,7 +43,7 @@ def profile_model(
         Encoder, neck, heads, and the whole model last.
     """
     device = next(model.parameters()).device
-    images = torch.zeros(batch_size, 3, *size, dtype=torch.uint8, device=device)
+    images = torch.zeros(batch_size, len(model.encoder.mean), *size, dtype=torch.uint8, device=device)
     images = images.contiguous(memory_format=torch.channels_last)
     model.eval()
     owners = _part_of_module(model)

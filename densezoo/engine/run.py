@@ -75,7 +75,7 @@ class Run:
         val_batches = None
         if config.val_data is not None:
             val_set = build_dataset(config.val_data, config.data_root)
-            require_same_annotations(dataset.meta, val_set.meta, "val_data")
+            require_same_annotations(dataset.meta, val_set.meta, config.tasks, "val_data")
             val_batches, _ = build_loader(config, build_samples(config, val_set, training=False), processes)
         model = build_dense_model(config, dataset.meta, processes.device, starts=not resumes)
         optimizer = build_optimizer(model, config.optimizer)

@@ -52,7 +52,7 @@ def score_checkpoint(
     processes = Processes(0, 1, choose_device(engine.device))
     meta = checkpoint_meta(checkpoint)
     dataset = build_dataset(data, config.data_root)
-    require_same_annotations(meta, dataset.meta, "test_data")
+    require_same_annotations(meta, dataset.meta, config.tasks, "test_data")
     samples = build_samples(config, dataset, training=False)
     batches, _ = build_loader(config, samples, processes)
     model = build_dense_model(config, dataset.meta, processes.device)
@@ -77,6 +77,7 @@ def score_checkpoint(
                     flip_test=engine.flip_test,
                     max_bad_images=engine.max_bad_images,
                     unsampled=samples.truths_without_samples(),
+                    keep_answers=predictor is model,
                     on_batch=lambda _: report.advance(figures="" if report.due() else None),
                 )
             )

@@ -6,6 +6,7 @@ label 0.
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -25,9 +26,10 @@ def cross_entropy(
         class_weights: factor for the pixels of each label; two of them where C = 1.
         label_smoothing: share of the target that is spread over all classes.
     """
-    weights = None if class_weights is None else logits.new_tensor(class_weights)
+    two = at_least_two(logits)
+    weights = None if class_weights is None else _by_label(tuple(class_weights), logits.device)[: two.shape[1]]
     return F.cross_entropy(
-        _at_least_two(logits),
+        two,
         labels,
         weights,
         ignore_index=IGNORE,
@@ -47,13 +49,13 @@ def focal(logits: Tensor, labels: Tensor, class_weights: Sequence[float] | None 
         class_weights: factor for the pixels of each label; two of them where C = 1.
         gamma: at 0 this is the cross-entropy.
     """
-    two = _at_least_two(logits)
+    two = at_least_two(logits)
     # from the log-probability, which stays exact where a probability rounds to 1
     known = -F.cross_entropy(two, labels, ignore_index=IGNORE, reduction="none")
     # and not below a smallest number, where a power below 1 has no gradient
     total = (-torch.expm1(known)).clamp(min=1e-7).pow(gamma) * -known
     if class_weights is not None:
-        total = total * logits.new_tensor([*class_weights, *[0.0] * (IGNORE + 1 - len(class_weights))])[labels]
+        total = total * _by_label(tuple(class_weights), logits.device)[labels]
     return total.sum()
 
 
@@ -67,7 +69,7 @@ def dice(logits: Tensor, labels: Tensor) -> Tensor:
         logits: (N, C, H, W).
         labels: (N, H, W).
     """
-    probabilities = _at_least_two(logits).softmax(1).flatten(2)
+    probabilities = at_least_two(logits).softmax(1).flatten(2)
     truth, known = _one_hot(labels, probabilities.shape[1])
     if logits.shape[1] == 1:
         probabilities, truth = probabilities[:, 1:], truth[:, 1:]
@@ -103,9 +105,16 @@ def lovasz(logits: Tensor, labels: Tensor) -> Tensor:
     return losses.sum() if logits.shape[1] == 1 else _mean_of_present(losses, sizes[..., 0] > 0)
 
 
-def _at_least_two(logits: Tensor) -> Tensor:
+def at_least_two(logits: Tensor) -> Tensor:
     """Return the logits with those of label 0, which are zero, in front where only label 1 has any."""
     return logits if logits.shape[1] > 1 else torch.cat([torch.zeros_like(logits), logits], 1)
+
+
+@lru_cache(maxsize=16)
+def _by_label(class_weights: tuple[float, ...], device: torch.device) -> Tensor:
+    """Return (256,) float32, the weight of each label and zeros; kept, since making it makes the host wait for a GPU."""
+    with torch.inference_mode(False):  # or no later loss could be differentiated with it
+        return torch.tensor([*class_weights, *[0.0] * (IGNORE + 1 - len(class_weights))], device=device)
 
 
 def _one_hot(labels: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:

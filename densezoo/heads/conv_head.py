@@ -56,11 +56,15 @@ class ConvHead(nn.Module):
             initial_std: standard deviation of the output weights at the start, with bias zero; None keeps torch's.
 
         Raises:
-            ConfigError: the pyramid has no such level, or an unknown norm or activation.
+            ConfigError: the pyramid has no such level, an even kernel size, or an unknown norm or activation.
         """
         super().__init__()
         if not 0 <= level < len(in_channels):
             raise ConfigError(f"ConvHead: level={level}, but the pyramid has the levels 0 to {len(in_channels) - 1}")
+        if final_kernel_size % 2 == 0 or (hidden_channels and kernel_size % 2 == 0):
+            raise ConfigError(
+                f"ConvHead: kernel_size={kernel_size} and final_kernel_size={final_kernel_size} must be odd"
+            )
         self.level = level
         self.stride = in_strides[level]
         self.origin = in_origins[level] if in_origins else 0.0
@@ -90,5 +94,5 @@ class ConvHead(nn.Module):
             for layer in hidden:
                 x = layer(x)
             with full_precision(x):
-                maps[name] = final(x.float())
+                maps[name] = final(x.to(final.weight.dtype))
         return maps

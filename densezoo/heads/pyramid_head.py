@@ -121,7 +121,7 @@ class PyramidHead(nn.Module):
             joined.append(x)
         fused = self.dropout(self.fuse(joined))
         with full_precision(fused):
-            maps = {name: final(fused.float()) for name, final in self.finals.items()}
+            maps = {name: final(fused.to(final.weight.dtype)) for name, final in self.finals.items()}
             if self.enlarge == 1:
                 return maps
             size = (height * self.enlarge, width * self.enlarge)

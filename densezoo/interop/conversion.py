@@ -177,7 +177,7 @@ def list_sources() -> list[str]:
 
 
 def convert_state_dict(
-    state_dict: Mapping[str, Tensor], source: str, **given: Any
+    state_dict: Mapping[str, Tensor], source: str, /, **given: Any
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Convert the weights of another implementation. What was assumed or left out is logged as a warning.
 

@@ -1,5 +1,6 @@
 """Normalisation and activation by name, so that one config word reaches every layer of a network."""
 
+from timm.layers import LayerNorm2d
 from torch import Tensor, nn
 
 from densezoo.errors import ConfigError, near_names
@@ -32,19 +33,31 @@ class BatchNorm2d(nn.BatchNorm2d):
 
     def _check_input_dim(self, input: Tensor) -> None:
         super()._check_input_dim(input)
-        if self.training and input.numel() == input.shape[1]:
-            raise ConfigError(
-                "batch normalisation cannot train on one image whose map has a single cell; take a larger batch or "
-                "image, or a normalisation that does not look at the batch (norm='group')"
-            )
+        _refuse_single_values(self, input)
+
+
+class SyncBatchNorm(nn.SyncBatchNorm):
+    """Batch normalisation over processes, with the same error."""
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        super()._check_input_dim(input)
+        _refuse_single_values(self, input)
+
+
+def _refuse_single_values(norm: nn.Module, input: Tensor) -> None:
+    if norm.training and input.numel() == input.shape[1]:
+        raise ConfigError(
+            "batch normalisation cannot train on one image where its map is a single cell (or pooled to one); take a "
+            "larger batch, or a normalisation that does not look at the batch (norm='group')"
+        )
 
 
 def make_norm(name: str, channels: int) -> nn.Module:
     """Make a normalisation of (N, `channels`, H, W) maps.
 
     Args:
-        name: `'batch'`; `'sync'` (batch statistics over all processes); `'group'`; `'layer'` (over channels and
-            positions of one image: a single group); `'none'`.
+        name: `'batch'`; `'sync'` (batch statistics over all processes); `'group'`; `'layer'` (over the channels of each
+            cell, as in ConvNeXt); `'none'`.
         channels: C.
 
     Raises:
@@ -53,11 +66,11 @@ def make_norm(name: str, channels: int) -> nn.Module:
     if name == "batch":
         return BatchNorm2d(channels)
     if name == "sync":
-        return nn.SyncBatchNorm(channels)
+        return SyncBatchNorm(channels)
     if name == "group":
         return nn.GroupNorm(num_groups(channels), channels)
     if name == "layer":
-        return nn.GroupNorm(1, channels)
+        return LayerNorm2d(channels)
     if name == "none":
         return nn.Identity()
     raise ConfigError(f"no normalisation is called norm={name!r}; {near_names(name, NORMS)}")

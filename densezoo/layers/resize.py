@@ -36,9 +36,12 @@ def fit(x: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def pad_around(x: Tensor, size: tuple[int, int]) -> Tensor:
-    """Pad (N, C, h, w) with zeros to (N, C, *size), half of them (rounded down) at the top and left."""
+    """Pad (N, C, h, w) with zeros to (N, C, *size), half of them (rounded down) at the top and left.
+
+    What is larger is cut at the bottom and right.
+    """
     down, right = size[0] - x.shape[-2], size[1] - x.shape[-1]
-    top, left = down // 2, right // 2
+    top, left = max(down, 0) // 2, max(right, 0) // 2
     return x if down == 0 == right else F.pad(x, (left, right - left, top, down - top))
 
 

@@ -82,6 +82,7 @@ class MeanIoU:
         """Return (3, C) int64 pixels: annotated and answered alike, annotated, answered."""
         count = len(self.names)
         pairs = np.bincount((truth.astype(np.uint16) << 8 | answer).ravel(), minlength=1 << 16).reshape(256, 256)
+        pairs[[self.ignore_index, IGNORE]] = 0
         for labels, whose in ((pairs.sum(1), "annotated"), (pairs.sum(0), "predicted")):
             wrong = np.flatnonzero(labels[count:IGNORE]) + count
             if len(wrong):
@@ -89,7 +90,6 @@ class MeanIoU:
                     f"{where}: {whose} labels {wrong.tolist()} are no classes; there are {count}, "
                     f"{', '.join(self.names)}, and {IGNORE} means none"
                 )
-        pairs[[self.ignore_index, IGNORE]] = 0
         counts = np.stack([pairs.diagonal(), pairs.sum(1), pairs.sum(0)])[:, :count]
         if self.ignore_index < count:  # answered where another label is annotated, it is wrong there and no more
             counts[:, self.ignore_index] = 0

@@ -57,18 +57,30 @@ def build_model(
                 f"encoder {encoder['type']!r} has convolutions without padding, and neck {neck_config['type']!r} "
                 "cannot tell where its maps lie then; take neck=dict(type='UNet', align='crop'), or padding='same'"
             )
-        read = _levels_read(heads)
-        if read is not None:
-            neck_config.setdefault("out_levels", read)
-        built_neck = NECKS.build(
-            neck_config,
-            in_channels=channels,
-            in_strides=strides,
-            in_origins=origins,
-            feedback_channels=fed_channels,
-        )
+        from_heads = bool(heads) and "out_levels" not in neck_config
+        if from_heads:
+            neck_config["out_levels"] = _levels_read(heads)
+        try:
+            built_neck = NECKS.build(
+                neck_config,
+                in_channels=channels,
+                in_strides=strides,
+                in_origins=origins,
+                feedback_channels=fed_channels,
+            )
+        except ConfigError as error:
+            if not from_heads or "out_levels" not in str(error):
+                raise
+            raise ConfigError(f"{error}; out_levels are the levels that the tasks' heads read") from error
         channels, strides, origins = built_neck.out_channels, built_neck.out_strides, built_neck.out_origins
         heads = {name: _count_given_levels(name, head, built_neck.out_levels) for name, head in heads.items()}
+    elif heads:
+        read = _levels_read(heads)
+        if read is not None and read[-1] + 1 < len(strides):
+            raise ConfigError(
+                f"no head reads the encoder's strides {strides[read[-1] + 1 :]}; ask it for {strides[: read[-1] + 1]}, "
+                "or put a neck in between"
+            )
     num_stages = 1 if built_neck is None else built_neck.num_stages
     stage_heads = [
         {
@@ -83,21 +95,34 @@ def build_model(
 
 
 def _levels_read(heads: Mapping[str, Mapping[str, Any]]) -> list[int] | None:
-    """Return the neck's levels that heads read, ascending; None where there is no head, or one reads them all."""
+    """Return the neck's levels that heads read, ascending; None where one reads them all."""
     read: set[int] = set()
     for head in heads.values():
         key, levels = _levels_of(head)
         if levels is None:
             return None
         read |= {levels} if key == "level" else set(levels)
-    return sorted(read) or None
+    return sorted(read)
 
 
 def _levels_of(head: Mapping[str, Any]) -> tuple[str, Any]:
-    """Return the argument of a head that names what it reads, and its value: given, or the class's default."""
+    """Return the argument of a head that names what it reads, and its value: given, or the class's default.
+
+    Raises:
+        ConfigError: this is no head's config, or its value is no level, or no list of levels.
+    """
+    if not isinstance(head, Mapping):
+        raise ConfigError(f"a head must be a dict, such as head=dict(type='ConvHead'), not {head!r}")
     parameters = inspect.signature(HEADS.get(head.get("type", ""))).parameters
     key = "level" if "level" in parameters else "levels"
-    return key, head.get(key, parameters[key].default if key in parameters else None)
+    value = head.get(key, parameters[key].default if key in parameters else None)
+    if value is not None:
+        levels = [value] if key == "level" else value
+        if not isinstance(levels, (list, tuple)) or not all(isinstance(level, int) for level in levels):
+            raise ConfigError(
+                f"head {head['type']!r}: {key}={value!r} must be {'a number' if key == 'level' else 'a list'}"
+            )
+    return key, value
 
 
 def _count_given_levels(task: str, head: Mapping[str, Any], given: Sequence[int]) -> dict[str, Any]:

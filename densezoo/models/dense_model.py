@@ -102,6 +102,16 @@ class DenseModel(nn.Module):
         return pyramids, outputs
 
     def _normalise(self, images: Tensor) -> Tensor:
+        """Return float images with the encoder's mean and deviation; RGB becomes grey for an encoder of one channel.
+
+        Raises:
+            ConfigError: the encoder takes another number of channels.
+        """
+        given, taken = images.shape[1], len(self.encoder.mean)
+        if (given, taken) == (3, 1) and not images.is_floating_point():
+            images = images.float().mean(1, keepdim=True).round().to(images.dtype)
+        elif given != taken:
+            raise ConfigError(f"the encoder takes images of {taken} channels, not {given}; give it in_channels={given}")
         images = images.contiguous(memory_format=torch.channels_last)
         return images if images.is_floating_point() else images * self.pixel_scale + self.pixel_shift
 
@@ -166,7 +176,7 @@ class DenseModel(nn.Module):
 
         Args:
             batch: `images` is all that is read.
-            flip_test: average the maps with those of the mirrored images.
+            flip_test: average the maps with those of the mirrored images, where both views have them.
 
         Raises:
             ConfigError: the model has no tasks, or a task cannot mirror its maps.
@@ -178,14 +188,25 @@ class DenseModel(nn.Module):
         predictions = {}
         for name, task in self.tasks.items():
             grid = self.grid(self.num_stages - 1, name, outputs[name][0], images)
+            if mirrored is not None and any(grid.origin) and not _is_symmetric(grid, images):
+                raise ConfigError(
+                    f"the maps of task {name!r} do not lie in the middle of images {images.shape[-1]} pixels wide, as "
+                    "those of convolutions without padding may not, so mirrored ones do not fit; take flip_test=False"
+                )
             with torch.autocast(images.device.type, enabled=False):
                 maps = task.activate(outputs[name][0])
                 if mirrored is not None:
                     other = task.activate(task.unflip(mirrored[name][0]))
-                    maps = {key: (value + other[key]) / 2 for key, value in maps.items()}
+                    shared = {key: (maps[key] + other[key]) / 2 for key in maps.keys() & other.keys()}
+                    maps = {**maps, **other, **shared}  # what only one view has is decoded beside the other
                 predictions[name] = task.decode(maps, grid)
         return predictions
 
     def _check_tasks(self) -> None:
         if not self.tasks:
             raise ConfigError("this model was built without tasks; give tasks=dict(...) to train it or to predict")
+
+
+def _is_symmetric(grid: Grid, images: Tensor) -> bool:
+    """Whether a grid leaves the same margin at the left and right of the images."""
+    return 2 * grid.origin[0] + grid.size[1] * grid.stride == images.shape[-1]

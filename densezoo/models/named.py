@@ -39,7 +39,7 @@ def _newell_hourglass(num_stages: int) -> NamedModel:
     return NamedModel(config, (256, 256), NEWELL)
 
 
-def _corner_hourglass(num_stages: int) -> NamedModel:
+def _corner_hourglass(num_stages: int, **tasks: Config) -> NamedModel:
     """Return the backbone of CornerNet (two stacks, 104 layers) or of CenterNet-52 (one stack)."""
     neck = {
         "type": "StackedHourglass",
@@ -49,7 +49,8 @@ def _corner_hourglass(num_stages: int) -> NamedModel:
         "block": "basic",
         "blocks": [2, 2, 2, 2, 2, 4],
     }
-    return NamedModel({"encoder": {"type": "CornerNetStem"}, "neck": neck}, (511, 511), CORNERNET)
+    config: Config = {"encoder": {"type": "CornerNetStem"}, "neck": neck}
+    return NamedModel({**config, "tasks": tasks} if tasks else config, (511, 511), CORNERNET)
 
 
 def _on_resnet(
@@ -93,10 +94,19 @@ SMP_CHANNELS = [16, 32, 64, 128, 256, 512]
 PYRAMID_HEAD: Config = {"type": "PyramidHead", "dropout": 0.2, "enlarge": 4, "align_corners": True}
 SIMPLE_BASELINE_POSE: Config = {"type": "Pose", "num_keypoints": 17, "joints": "mask"}
 
+COCO_CORNERS: Config = {
+    "type": "Corners",
+    "num_classes": 80,
+    "cells": "image",
+    "nms_border": 1,
+    "head": {"type": "Corner"},
+}
+
 MODELS: dict[str, NamedModel] = {
     **{f"newell_hourglass_s{num_stages}": _newell_hourglass(num_stages) for num_stages in (1, 2, 4, 8)},
     "hourglass52": _corner_hourglass(1),
     "hourglass104": _corner_hourglass(2),
+    "cornernet_hourglass104": _corner_hourglass(2, corners=COCO_CORNERS),
     "fpn_resnet50": _on_resnet("resnet50", {"type": "FPN"}, "https://arxiv.org/abs/1612.03144"),
     "pafpn_resnet50": _on_resnet("resnet50", {"type": "PAFPN"}, "https://arxiv.org/abs/1803.01534"),
     "bifpn_efficientnet_b0": NamedModel(

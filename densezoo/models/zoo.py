@@ -27,12 +27,11 @@ def create_model(
         `create_model("newell_hourglass_s2", neck=dict(num_stages=3), tasks=dict(pose=dict(num_keypoints=17)))`
 
     Args:
-        name_or_config: a name from `list_models()`, or a mapping whose `encoder`, `neck` and `tasks` are read (a whole
-            training config will do).
+        name_or_config: a name from `list_models()`, or a mapping whose `encoder`, `neck` and `tasks` are read.
         meta: what the data set's annotations mean; without it the model gives maps and losses, but no metrics.
         overrides: `encoder`, `neck` or `tasks`. Keys replace the config's one by one, except in a dict that names
-            another `type`, which replaces the whole part; None takes a part out: without tasks the model gives feature
-            pyramids, and the neck no feedback.
+            another `type`, which replaces the whole part; None takes a part out, or one of the tasks. Without tasks the
+            model gives feature pyramids, and the neck no feedback.
 
     Raises:
         ConfigError: an unknown name, override or key, or a value that a part refuses.
@@ -48,8 +47,11 @@ def create_model(
         if part not in PARTS:
             raise ConfigError(f"create_model has no argument {part!r}; {near_names(part, (*PARTS, 'meta'))}")
         parts[part] = _override(parts.get(part), override)
-    if overrides.get("tasks", parts) is None and parts.get("neck"):
-        parts["neck"] = {key: value for key, value in parts["neck"].items() if key != "feedback"}
+    if isinstance(parts.get("tasks"), Mapping):
+        parts["tasks"] = {name: task for name, task in parts["tasks"].items() if task is not None}
+    if "tasks" in overrides and parts.get("neck"):
+        kept = [fed for fed in parts["neck"].get("feedback") or [] if fed.split(".")[0] in (parts["tasks"] or {})]
+        parts["neck"] = {**parts["neck"], "feedback": kept}
     if parts.get("encoder") is None:
         raise ConfigError("the config has no 'encoder'; a model needs one")
     return build_model(**parts, meta=meta)

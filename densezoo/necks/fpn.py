@@ -47,6 +47,8 @@ class FPNWalk(Walk):
         self.beyond = nn.ModuleDict()
         for level in beyond:
             if extra == "pool":
+                if width != plan.channels[level]:
+                    raise ConfigError(f"FPN: extra='pool' keeps the width, so channels={plan.channels} cannot be")
                 self.beyond[str(level)] = nn.MaxPool2d(1, 2)
             else:
                 # RetinaNet has a ReLU in front of P7, not of P6; a P6 with an activation of its own needs none

@@ -5,6 +5,7 @@ before and goes down by the family's own block, as stacked hourglasses do (Newel
 https://arxiv.org/abs/1603.06937).
 """
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,9 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from densezoo.errors import ConfigError
+from densezoo.errors import ConfigError, near_names
 from densezoo.layers.resize import resize_nearest
 from densezoo.necks.pathway import Blanks, Levels, Make, Pathway, Walk, identity
+from densezoo.registry import FUSIONS
 from densezoo.types import Pyramid
 
 DEFAULT_LEVELS = 5  # of hourglass and U-Net: four times half the size
@@ -88,6 +90,13 @@ def plan_levels(
         raise ConfigError(
             f"{neck}: num_stages={num_stages} must be at least 1, num_levels={num_levels} at least 2 (1 with finer "
             f"levels), finer_levels={finer_levels} and extra_levels={extra_levels} at least 0"
+        )
+    if len(in_channels) != len(in_strides):
+        raise ConfigError(f"{neck}: in_channels={list(in_channels)} and in_strides={list(in_strides)} differ in number")
+    if num_stages > 1 and any(2 * fine != coarse for fine, coarse in itertools.pairwise(in_strides)):
+        raise ConfigError(
+            f"{neck}: with num_stages={num_stages} the encoder's strides must double from level to level, since later "
+            f"stages halve; they are {list(in_strides)}"
         )
     if in_strides[0] % 2**finer_levels:
         raise ConfigError(f"{neck}: finer_levels={finer_levels} would go below one pixel from stride {in_strides[0]}")
@@ -279,5 +288,13 @@ class StagedNeck(nn.Module):
 
 
 def fusion_config(fusion: str | Mapping[str, Any]) -> dict[str, Any]:
-    """Return the config of a fusion given by name or as a dict with `type`."""
-    return {"type": fusion} if isinstance(fusion, str) else dict(fusion)
+    """Return the config of a fusion given by name or as a dict with `type`.
+
+    Raises:
+        ConfigError: a dict without `type`.
+    """
+    if isinstance(fusion, str):
+        return {"type": fusion}
+    if "type" not in fusion:
+        raise ConfigError(f"fusion={dict(fusion)} has no 'type'; {near_names('', FUSIONS.names())}")
+    return dict(fusion)

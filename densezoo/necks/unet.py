@@ -8,6 +8,7 @@ normalises as U-Nets on today's encoders do.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
@@ -158,22 +159,22 @@ def pool_and_convolve(norm: str, activation: str, padding: int = 1) -> Make:
 
 def _joining(upsample: str, align: str) -> Resize:
     """Return what brings the coarser map to the skip, or to what the skip is cropped to."""
+    return RESIZES[upsample] if align == "resize" else partial(_pad if align == "pad" else _crop, upsample)
 
-    def double(x: Tensor) -> Tensor:
-        if upsample == "transposed":
-            return x
-        if upsample == "bilinear" and align == "pad":
-            return double_bilinear_corners(x)
-        return RESIZES[upsample](x, (2 * x.shape[-2], 2 * x.shape[-1]))
 
-    def pad(x: Tensor, size: tuple[int, int]) -> Tensor:
-        return pad_around(double(x), size)
+def _pad(upsample: str, x: Tensor, size: tuple[int, int]) -> Tensor:
+    doubled = double_bilinear_corners(x) if upsample == "bilinear" else _double(upsample, x)
+    return pad_around(doubled, size)
 
-    def crop(x: Tensor, size: tuple[int, int]) -> Tensor:
-        doubled = double(x)
-        return fit(doubled, (min(size[0], doubled.shape[-2]), min(size[1], doubled.shape[-1])))
 
-    return {"resize": RESIZES[upsample], "pad": pad, "crop": crop}[align]
+def _crop(upsample: str, x: Tensor, size: tuple[int, int]) -> Tensor:
+    doubled = _double(upsample, x)
+    return fit(doubled, (min(size[0], doubled.shape[-2]), min(size[1], doubled.shape[-1])))
+
+
+def _double(upsample: str, x: Tensor) -> Tensor:
+    """Double a map that no up-convolution has doubled yet."""
+    return x if upsample == "transposed" else RESIZES[upsample](x, (2 * x.shape[-2], 2 * x.shape[-1]))
 
 
 def _origins_of_crops(plan: LevelPlan) -> list[float]:

@@ -41,7 +41,10 @@ class Pose:
 
     Attributes:
         outputs: `{'heatmap': K}`.
+        meta_fields: of `DatasetMeta`, whose values a model learns and must find again in other data.
     """
+
+    meta_fields: tuple[str, ...] = ("keypoint_names",)
 
     def __init__(
         self,
@@ -169,7 +172,10 @@ class Pose:
         return torch.zeros(*valid.shape, self.num_keypoints, 3, device=valid.device)
 
     def normalisers(self, batch: Batch) -> dict[str, Tensor]:
-        """Return the number of joints that the loss sees, as `heatmap`."""
+        """Return the number of joints that the loss sees, as `heatmap`.
+
+        Joints on the image but beyond its map, as valid convolutions leave them, count too.
+        """
         return {MAP: self._joint_masks(batch)[1].any(1).sum().float()}
 
     def loss(self, maps: Maps, targets: Targets, normalisers: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -184,7 +190,8 @@ class Pose:
     def unflip(self, maps: Maps) -> Maps:
         """Bring (N, K, h, w) maps of mirrored images back: mirror, swap left and right, shift by `flip_shift`.
 
-        Exact where the image's width is a multiple of the stride.
+        Exact where the image's width is a multiple of the stride and the map, as that of valid convolutions, lies in
+        its middle.
 
         Raises:
             ConfigError: the task was built without `meta`, so nobody knows which joints change places.

@@ -35,7 +35,10 @@ class Segmentation:
 
     Attributes:
         outputs: `{'logits': C}`.
+        meta_fields: of `DatasetMeta`, whose values a model learns and must find again in other data.
     """
+
+    meta_fields: tuple[str, ...] = ("semantic_classes",)
 
     def __init__(
         self,
@@ -56,7 +59,8 @@ class Segmentation:
             loss: `'cross_entropy'`, `'focal'`, `'dice'`, `'lovasz'`, or factors for a sum of them, such as
                 `dict(cross_entropy=1, dice=0.5)`.
             class_weights: factor for the pixels of each class in cross-entropy and focal loss; two where C = 1.
-            ignore_index: a label that is neither learned nor scored, besides 255.
+            ignore_index: a label that is neither learned nor scored, besides 255. A value of the files that is no class
+                is better made 255 by the data set, with `semantic_ignore` of CocoScenes.
             label_smoothing: share of the target that cross-entropy spreads over all classes.
             focal_gamma: how much focal loss lowers well-classified pixels.
             metrics: configs of the metrics, the first of which ranks models; None takes MeanIoU.
@@ -85,11 +89,16 @@ class Segmentation:
             raise ConfigError(f"Segmentation: focal_gamma={focal_gamma} must be 0 or more")
         if not 0 <= ignore_index <= IGNORE:
             raise ConfigError(f"Segmentation: ignore_index={ignore_index} must be 0 to {IGNORE}")
+        if meta is not None and not meta.semantic_classes:
+            raise ConfigError(
+                "Segmentation: the data set names no semantic classes; give it semantic_classes=[…] where it has semantic "
+                "maps, or choose data with semantic maps"
+            )
         if meta is not None and len(meta.semantic_classes) != num_labels:
             raise ConfigError(
                 f"Segmentation: num_classes={num_classes}, but the semantic maps of the data set have "
                 f"{len(meta.semantic_classes)} classes {list(meta.semantic_classes)}; set num_classes to their number "
-                "(1 will do for two), or choose data with semantic maps"
+                "(1 will do for two)"
             )
         self.outputs = {MAP: num_classes}
         self.num_classes = num_classes
@@ -111,8 +120,8 @@ class Segmentation:
             grid: where the map's cells lie.
 
         Returns:
-            maps: `logits` (N, C, h, w) uint8, 1 for the class of the pixel at the cell's centre. weights: `logits`
-                (N, 1, h, w) float32, 0 where that pixel has no label. semantic: (N, H, W) int64 labels of the image's
+            maps: `logits` (N, L, h, w) uint8, 1 for the label of the pixel at the cell's centre; L is C, or 2 where C
+                is 1. weights: `logits` (N, 1, h, w) float32, 0 where that pixel has no label. semantic: (N, H, W) int64 labels of the image's
                 pixels, 255 also beyond the map. grid: as it came.
         """
         labels = self._labels(batch)
@@ -122,7 +131,7 @@ class Segmentation:
         one_hot.scatter_(1, cells.where(known, 0), known.to(torch.uint8))
         reached = covered(grid, (labels.shape[-2], labels.shape[-1]), labels.device)
         return Targets(
-            maps={MAP: one_hot[:, -self.num_classes :]},
+            maps={MAP: one_hot},
             weights={MAP: known.float()},
             semantic=labels.where(reached, IGNORE),
             grid=grid,
@@ -159,21 +168,25 @@ class Segmentation:
         return totals
 
     def unflip(self, maps: Maps) -> Maps:
-        """Mirror (N, C, h, w) maps back. Exact where the image's width is a multiple of the stride."""
+        """Mirror (N, C, h, w) maps back.
+
+        Exact where the image's width is a multiple of the stride and the map, as that of valid convolutions, lies in
+        its middle.
+        """
         return {MAP: maps[MAP].flip(-1)}
 
     def activate(self, maps: Maps) -> Maps:
-        """Turn raw (N, C, h, w) maps into float32 probabilities."""
-        raw = maps[MAP].float()
-        return {MAP: raw.sigmoid() if self.num_classes == 1 else raw.softmax(1)}
+        """Turn raw (N, C, h, w) maps into float32 probabilities (N, L, h, w) of every label: two where C = 1."""
+        return {MAP: losses.at_least_two(maps[MAP].float()).softmax(1)}
 
     def decode(self, maps: Maps, grid: Grid) -> list[Prediction]:
         """Find the most likely label of every pixel of the image.
 
-        Logarithms of probabilities are interpolated, which gives the same labels as to interpolate the logits.
+        Logarithms of probabilities are interpolated, which gives the same labels as to interpolate the logits (where
+        none is more than 87 below the highest, the least that float32 tells apart).
 
         Args:
-            maps: activated `logits` (N, C, h, w), or a target.
+            maps: activated `logits` (N, L, h, w), or a target.
             grid: where the map's cells lie.
 
         Returns:
@@ -181,10 +194,7 @@ class Segmentation:
         """
         values = maps[MAP].float()
         size = image_size(grid)
-        if self.num_classes == 1:
-            labels = bring_to_image(values.logit(eps=1e-7), grid, size)[:, 0] > 0
-        else:
-            labels = bring_to_image(values.clamp(min=torch.finfo(values.dtype).tiny).log(), grid, size).argmax(1)
+        labels = bring_to_image(values.clamp(min=torch.finfo(values.dtype).tiny).log(), grid, size).argmax(1)
         found = labels.to(torch.uint8).where(covered(grid, size, values.device), IGNORE)
         return [_prediction(semantic) for semantic in found.cpu().numpy()]
 

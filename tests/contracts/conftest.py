@@ -20,6 +20,7 @@ META = DatasetMeta(
     semantic_classes=("background", "person"),
 )
 REQUIRED = {
+    "Corners": {"num_classes": 2},
     "Pose": {"num_keypoints": 5},
     "Segmentation": {"num_classes": 2},
     "ScoreSum": {"channels": 16},
@@ -28,6 +29,7 @@ REQUIRED = {
 """Arguments of parts that have no default."""
 SMALL = {
     "NewellStem": {"channels": 16},
+    "Corner": {"channels": 16, "pool_channels": 8},
     "CornerNetStem": {"channels": 16},
     "Timm": {"strides": [4, 8]},
     "RectifiedGaussianVGG": {"channels": [8] * 5, "fc_channels": 16},

@@ -12,7 +12,8 @@ from densezoo.registry import ENCODERS, FUSIONS, HEADS, NECKS
 NORM_TYPES = (nn.modules.batchnorm._BatchNorm, nn.GroupNorm, nn.LayerNorm)
 SIZES = [(33, 47), (64, 32), (9, 5), (1, 1)]
 CHANNELS, STRIDES = [16, 24], [4, 8]
-OUTPUTS = {"a": 10, "b": 6}  # as wide as the finest level, which a head without layers shares out
+# as wide as the finest level, which a head without layers shares out; called as a head of corners wants it
+OUTPUTS = {"top_left_heat": 10, "bottom_right_offset": 6}
 
 
 def pyramid_of(num_images=2, size=(16, 12)):
@@ -61,13 +62,12 @@ def check_norm_reaches_everything(build):
         "batch": nn.BatchNorm2d,
         "sync": nn.SyncBatchNorm,
         "group": nn.GroupNorm,
-        "layer": nn.GroupNorm,
+        "layer": nn.LayerNorm,
     }
     counts = set()
     for name, kind in kinds.items():
         found = [module for module in build(norm=name).modules() if isinstance(module, NORM_TYPES)]
         assert all(isinstance(module, kind) for module in found), name
-        assert name != "layer" or all(module.num_groups == 1 for module in found)
         counts.add(len(found))
     assert len(counts) == 1
     assert not [module for module in build(norm="none").modules() if isinstance(module, NORM_TYPES)]
@@ -242,7 +242,7 @@ def test_heads_give_the_maps_they_are_asked_for(head, config_of):
     maps = module(pyramid)
     assert {name: values.shape[1] for name, values in maps.items()} == OUTPUTS
     assert len({values.shape[-2:] for values in maps.values()}) == 1
-    assert -(-7 * STRIDES[0] // module.stride) == maps["a"].shape[-2]
+    assert -(-7 * STRIDES[0] // module.stride) == maps["top_left_heat"].shape[-2]
 
 
 def test_heads_learn_and_do_not_mix_images(head, config_of):

@@ -135,3 +135,15 @@ def test_segmentation_models_take_them_as_encoders(name, depth):
         ).eval()
         assert model.encoder.out_channels == [3, 0, *model.encoder.model.feature_info.channels()]
         assert model(torch.zeros(1, 3, 64, 96)).shape == (1, 2, 64, 96)
+
+
+def test_registering_again_and_finders_of_another_kind_do_no_harm():
+    code = (
+        "import sys, densezoo\n"
+        "sys.meta_path.append(type('Old', (), {'find_module': lambda *_: None})())\n"
+        "for name in [name for name in sys.modules if name.startswith('densezoo')]: del sys.modules[name]\n"
+        "import densezoo, timm\n"
+        "print(timm.is_model('hourglass52'))"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert found.stdout.strip() == "True", found.stderr

@@ -49,16 +49,53 @@ def test_the_neck_builds_the_levels_that_heads_read():
         build_model(ENCODER, {**neck, "out_levels": [0, 1]}, tasks)
 
 
+def test_a_head_that_reads_all_levels_gets_all_of_the_necks():
+    task = {"type": "Segmentation", "num_classes": 2, "head": {"type": "PyramidHead", "channels": 8}}
+    model = build_model(ENCODER, {"type": "UNet", "channels": 8, "num_levels": 3}, {"it": task})
+    assert (model.neck.out_levels, model.heads[0]["it"].levels) == ([0, 1, 2], [0, 1, 2])
+    some = {**task, "head": {"type": "PyramidHead", "channels": 8, "levels": [1, 2]}}
+    model = build_model(ENCODER, {"type": "UNet", "channels": 8, "num_levels": 3}, {"it": some})
+    assert (model.neck.out_levels, model.heads[0]["it"].levels) == ([1, 2], [0, 1])
+
+
+@pytest.mark.parametrize(
+    ("head", "message"),
+    [
+        ("ConvHead", r"head=dict\(type='ConvHead'\), not 'ConvHead'"),
+        ({"type": "PyramidHead", "levels": 2}, "levels=2 must be a list"),
+        ({"type": "ConvHead", "level": "finest"}, "level='finest' must be a number"),
+        ({"type": "ConvHead", "level": 9}, r"out_levels=\[9\] must name levels from 0 to 2; .* the tasks' heads read"),
+        ({"type": "ConvHead", "level": 1}, r"must contain 0 with num_stages=2.* the tasks' heads read"),
+    ],
+)
+def test_levels_that_cannot_be_are_traced_to_the_head(head, message):
+    task = {"type": "Pose", "num_keypoints": 3, "head": head}
+    with pytest.raises(ConfigError, match=message):
+        build_model(ENCODER, {"type": "UNet", "channels": 8, "num_levels": 3, "num_stages": 2}, {"it": task})
+
+
 def test_valid_convolutions_need_a_neck_that_knows_where_its_maps_lie():
     encoder = {"type": "PlainUNet", "channels": [4, 8], "padding": "valid"}
     with pytest.raises(ConfigError, match=r"PlainUNet.* neck 'FPN' cannot tell where its maps lie"):
         build_model(encoder, {"type": "FPN", "channels": 8})
-    model = build_model(encoder, {"type": "UNet", "align": "crop"}, {"pose": pose()})
+    meta = DatasetMeta(keypoint_names=("a", "b", "c"))
+    model = build_model(encoder, {"type": "UNet", "align": "crop"}, {"pose": pose()}, meta)
     images = torch.rand(1, 3, 44, 44)
     maps = model(images)["pose"][0]
     # two cells a side are lost at stride 1, at stride 2, and at stride 1 again
     assert model.grid(0, "pose", maps, images).origin == (8.0, 8.0)
     assert maps["heatmap"].shape[-2:] == (28, 28)
+    model.eval().predict({"images": images}, flip_test=True)
+    with pytest.raises(ConfigError, match="take flip_test=False"):
+        model.predict({"images": torch.rand(1, 3, 44, 45)}, flip_test=True)
+
+
+def test_levels_of_the_encoder_that_nobody_reads_are_refused():
+    encoder = {"type": "PlainUNet", "channels": [4, 8, 8]}
+    with pytest.raises(ConfigError, match=r"no head reads the encoder's strides \[2, 4\]; ask it for \[1\]"):
+        build_model(encoder, tasks={"pose": pose()})
+    model = build_model(encoder, tasks={"pose": pose(head={"type": "ConvHead", "level": 2})})
+    assert model.heads[0]["pose"].stride == 4
 
 
 def test_no_feedback_builds_no_feedback_layers():

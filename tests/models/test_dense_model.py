@@ -177,3 +177,14 @@ def test_compiles():
         expected = model(images)["pose"][1]["heatmap"]
         found = torch.compile(model, fullgraph=True)(images)["pose"][1]["heatmap"]
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-3)
+
+
+def test_grey_encoders_take_colour_and_no_other_number_of_channels_passes():
+    model = build_model({"type": "NewellStem", "channels": 8, "in_channels": 1}).eval()
+    colour = torch.randint(0, 256, (1, 3, 16, 16), dtype=torch.uint8)
+    grey = colour.float().mean(1, keepdim=True).round().to(torch.uint8)
+    assert torch.equal(model.forward_features(colour)[0][0], model.forward_features(grey)[0][0])
+    with pytest.raises(ConfigError, match="1 channels, not 3; give it in_channels=3"):
+        model.forward_features(torch.rand(1, 3, 16, 16))
+    with pytest.raises(ConfigError, match="1 channels, not 4"):
+        model.forward_features(torch.zeros(1, 4, 16, 16, dtype=torch.uint8))

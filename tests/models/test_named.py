@@ -13,6 +13,7 @@ MILLIONS = {
     "newell_hourglass_s8": 25.43,
     "hourglass52": 93.66,
     "hourglass104": 187.70,
+    "cornernet_hourglass104": 201.04,
     "unet_2015": 31.03,
     "unet_resnet34": 24.44,
     "unetplusplus_resnet34": 26.08,

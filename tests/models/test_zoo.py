@@ -41,6 +41,15 @@ def test_without_tasks_a_model_gives_pyramids():
     assert list(model.heads) == []
 
 
+def test_one_task_may_take_the_place_of_another():
+    other = {"type": "Segmentation", "num_classes": 2}
+    small = {"encoder": {"channels": 8}, "neck": {"num_levels": 2}}
+    model = create_model("newell_hourglass_s2", **small, tasks={"pose": None, "regions": other})
+    assert (list(model.tasks), model.feedback) == (["regions"], [])
+    both = create_model("newell_hourglass_s2", **small, tasks={"regions": other})
+    assert (list(both.tasks), both.feedback) == (["pose", "regions"], [("pose", "heatmap")])
+
+
 def test_wrong_names_are_refused_with_near_ones():
     with pytest.raises(ConfigError, match="did you mean 'newell_hourglass_s2'"):
         create_model("newel_hourglass_s2")

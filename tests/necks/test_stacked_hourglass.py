@@ -65,7 +65,8 @@ def test_encoder_levels_are_the_first_way_down():
     neck(pyramid)[0][0].sum().backward()
     assert coarse.grad is not None
     assert coarse.grad.abs().sum() > 0
-    assert StackedHourglass([6, 10], [4, 16], channels=8, num_levels=3, out_levels=(0, 1, 2)).out_strides == [4, 16, 32]
+    gap = StackedHourglass([6, 10], [4, 16], channels=8, num_levels=3, out_levels=(0, 1, 2), num_stages=1)
+    assert gap.out_strides == [4, 16, 32]
 
 
 def test_nothing_is_built_that_is_not_read():
@@ -132,3 +133,13 @@ def test_impossible_numbers_say_how(arguments, message):
 def test_an_encoder_level_that_nobody_would_read_is_refused():
     with pytest.raises(ConfigError, match=r"would never be read; ask the encoder for the strides \[4, 8\]"):
         StackedHourglass([8, 8, 8], [4, 8, 16], num_levels=2)
+
+
+def test_later_stages_need_strides_that_double():
+    StackedHourglass([8, 8], [4, 16], num_stages=1)
+    with pytest.raises(ConfigError, match=r"must double from level to level.*\[4, 16\]"):
+        StackedHourglass([8, 8], [4, 16], num_stages=2)
+    with pytest.raises(ConfigError, match="differ in number"):
+        StackedHourglass([8, 8], [4])
+    with pytest.raises(ConfigError, match=r"fusion=\{\} has no 'type'"):
+        StackedHourglass([8], [4], fusion={})
