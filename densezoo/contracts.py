@@ -125,6 +125,8 @@ class SkipsImages(Protocol):
 class Task(Protocol):
     """Turns maps into losses, predictions and scores. Has no parameters and no layers."""
 
+    meta_fields: tuple[str, ...]
+    """Fields of `DatasetMeta` whose values a model learns and must find again in other data; of the class."""
     outputs: dict[str, int]
     """Map name to channels: what a head must give."""
 

@@ -1,7 +1,7 @@
 """Two stacked hourglasses on Leeds Sports Pose Extended.
 
-Measured on 2 cores of an Intel Xeon (AMX bf16): 26.5 minutes of training, test PCK@0.2 of the torso 0.533 with flip
-test; the mean pose scores 0.042. See docs/results.md.
+Measured on 2 cores of an Intel Xeon (AMX bf16): 31 minutes of training, test PCK@0.2 of the torso 0.531 with flip test;
+the mean pose scores 0.042. See docs/results.md.
 
 densezoo train configs/pose/newell_s2_lspet.py --work-dir runs/lspet --cfg-options data_root=data
 """

@@ -88,8 +88,8 @@ def require_same_annotations(
     Raises:
         ConfigError: they differ in what a task reads.
     """
-    kinds = [TASKS.get(task.get("type", "")) for task in tasks.values()]
-    for field in dict.fromkeys(field for kind in kinds for field in getattr(kind, "meta_fields", ())):
+    kinds: list[Any] = [TASKS.get(task.get("type", "")) for task in tasks.values()]
+    for field in dict.fromkeys(field for kind in kinds for field in kind.meta_fields):
         found, wanted = getattr(other, field), getattr(trained, field)
         if found != wanted:
             raise ConfigError(

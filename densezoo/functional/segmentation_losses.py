@@ -112,7 +112,7 @@ def at_least_two(logits: Tensor) -> Tensor:
 
 @lru_cache(maxsize=16)
 def _by_label(class_weights: tuple[float, ...], device: torch.device) -> Tensor:
-    """Return (256,) float32, the weight of each label and zeros; kept, since making it makes the host wait for a GPU."""
+    """Return (256,) float32, the weight of each label, then zeros. Kept, since a copy to a GPU makes the host wait."""
     with torch.inference_mode(False):  # or no later loss could be differentiated with it
         return torch.tensor([*class_weights, *[0.0] * (IGNORE + 1 - len(class_weights))], device=device)
 

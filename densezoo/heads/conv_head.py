@@ -94,5 +94,5 @@ class ConvHead(nn.Module):
             for layer in hidden:
                 x = layer(x)
             with full_precision(x):
-                maps[name] = final(x.to(final.weight.dtype))
+                maps[name] = final(x.to(cast(nn.Conv2d, final).weight.dtype))
         return maps

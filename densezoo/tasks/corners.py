@@ -40,8 +40,11 @@ class Corners:
     """Boxes of objects from their top-left and bottom-right corners.
 
     Attributes:
+        meta_fields: of `DatasetMeta`, whose values a model learns and must find again in other data.
         outputs: `{'top_left_heat': C, 'top_left_embedding': 1, 'top_left_offset': 2}`, and the same of `bottom_right`.
     """
+
+    meta_fields: tuple[str, ...] = ("classes",)
 
     def __init__(
         self,

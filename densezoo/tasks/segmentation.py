@@ -91,7 +91,7 @@ class Segmentation:
             raise ConfigError(f"Segmentation: ignore_index={ignore_index} must be 0 to {IGNORE}")
         if meta is not None and not meta.semantic_classes:
             raise ConfigError(
-                "Segmentation: the data set names no semantic classes; give it semantic_classes=[…] where it has semantic "
+                "Segmentation: the data set names no semantic classes; give it semantic_classes=[…] if it has semantic "
                 "maps, or choose data with semantic maps"
             )
         if meta is not None and len(meta.semantic_classes) != num_labels:
@@ -121,8 +121,8 @@ class Segmentation:
 
         Returns:
             maps: `logits` (N, L, h, w) uint8, 1 for the label of the pixel at the cell's centre; L is C, or 2 where C
-                is 1. weights: `logits` (N, 1, h, w) float32, 0 where that pixel has no label. semantic: (N, H, W) int64 labels of the image's
-                pixels, 255 also beyond the map. grid: as it came.
+                is 1. weights: `logits` (N, 1, h, w) float32, 0 where that pixel has no label. semantic: (N, H, W) int64
+                labels of the image's pixels, 255 also beyond the map. grid: as it came.
         """
         labels = self._labels(batch)
         cells = at_cells(labels, grid)[:, None]

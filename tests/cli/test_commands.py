@@ -174,6 +174,9 @@ def test_options_without_a_value_are_an_error_of_the_command_line(tiny_config, c
         main(["profile", str(tiny_config), "--cfg-options", "epochs", "3"])
     assert exit_.value.code == 2
     assert "write KEY=VALUE" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["convert_checkpoint", "--out", "x.pt", "--options", "rgb=True", "hg.pth", "bearpaw"])
+    assert "'hg.pth': write KEY=VALUE, and other arguments before --options" in capsys.readouterr().err
 
 
 def test_an_image_that_cannot_be_read_is_named_and_skipped(trained, tmp_path, caplog, capsys):

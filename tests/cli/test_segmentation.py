@@ -87,6 +87,19 @@ def test_predict_writes_overlays_and_label_maps_of_the_files_size(trained, tmp_p
     np.testing.assert_array_equal(np.flatnonzero((labels != 255).any(1)), np.arange(10, 46))
 
 
+def test_label_maps_and_pictures_of_like_names_do_not_overwrite_each_other(trained, tmp_path):
+    config, checkpoint = trained
+    for name in ("a.png", "a_labels.png", "a_2.png"):
+        cv2.imwrite(str(tmp_path / name), np.zeros((40, 40, 3), "uint8"))
+    images = [str(tmp_path / name) for name in ("a_labels.png", "a.png", "a_2.png")]
+    out = tmp_path / "out"
+    assert main(["predict", str(config), str(checkpoint), *images, "--out", str(out)]) == 0
+    stems = ["a_2", "a_2_2", "a_labels"]  # `a` would write a_labels.png, which is there
+    assert files(out) == sorted(
+        ["predictions.json", *(f"{stem}{end}.png" for stem in stems for end in ("", "_labels"))]
+    )
+
+
 def test_browse_data_draws_the_target_as_a_label_map(trained, tmp_path):
     assert main(["browse_data", str(trained[0]), "--out", str(tmp_path / "look"), "--number", "2"]) == 0
     assert files(tmp_path / "look") == ["000.png", "001.png", "all.png"]

@@ -160,7 +160,9 @@ def test_semantic_classes_name_the_values_and_others_are_errors(scene):
     np.testing.assert_array_equal(dataset.read(0)["semantic"], labels)
     np.testing.assert_array_equal(dataset.truth(0)["semantic"], labels)
     for read in (dataset.read, dataset.truth):
-        with pytest.raises(DataError, match=r"maps/2\.png: .*values \[4, 5, 6, 7, 8\], but .* 0 to 3"):
+        with pytest.raises(
+            DataError, match=r"maps/2\.png: .*values \[4, 5, 6, 7, 8\], but .* 0 to 3; .*set semantic_ignore"
+        ):
             read(1)
     assert "semantic" not in CocoScenes(**scene).truth(0)
     with pytest.raises(ConfigError, match="say where with 'semantic'"):

@@ -102,3 +102,23 @@ def test_the_size_is_that_of_the_stored_pixels(tmp_path):
     for name in ("bad.jpg", "gone.jpg"):
         with pytest.raises(DataError, match=name):
             read_size(tmp_path / name)
+
+
+def test_what_pil_takes_for_a_bomb_is_an_error_of_the_data(tmp_path, monkeypatch):
+    path = tmp_path / "huge.png"
+    Image.fromarray(PIXELS[..., 0]).save(path)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    for read in (read_size, lambda path: read_labels(path, (4, 6))):
+        with pytest.raises(DataError, match=r"huge\.png: .*cannot be read: .*24 pixels"):
+            read(path)
+
+
+def test_a_damaged_map_is_an_error_of_the_data_wherever_the_damage_is(tmp_path):
+    path = tmp_path / "map.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (400, 400), np.uint8)).save(path)
+    stored = path.read_bytes()
+    second = stored.find(b"IDAT", stored.find(b"IDAT") + 4)
+    for at in (1, 20, second - 4, second, second + 2, len(stored) - 30):
+        path.write_bytes(stored[:at] + bytes([stored[at] ^ 0xFF]) + stored[at + 1 :])
+        with pytest.raises(DataError, match=r"map\.png: the semantic map cannot be read"):
+            read_labels(path, (400, 400))

@@ -122,6 +122,9 @@ def test_results_are_in_the_files_pixels_and_name_the_files_category():
     }
     shifted = DatasetMeta(classes=("a", "b"), category_ids=(3, 90), keypoint_shift=0.5)
     assert coco_results(prediction, sample, shifted) == [entry | {"keypoints": [11.5, 23.5, 0.25]}]
+    # what is found on a whole image need not be its only annotation
+    (found,) = coco_results(prediction, {**sample, "whole_image": True}, DatasetMeta(category_ids=(3, 90)))
+    assert "annotation_id" not in found
 
 
 def test_bad_images_are_counted_once_and_stop_the_run_past_the_limit():
@@ -173,9 +176,14 @@ def test_answers_are_kept_only_where_they_are_asked_for(tiny_config):
     assert found.scores == pytest.approx(run(config, dataset, model, Processes(0, 1, CPU)).scores, nan_ok=True)
 
 
-@pytest.mark.parametrize("change", [{"keypoint_names": ("nose",)}, {"semantic_classes": ("road", "sky")}])
-def test_data_of_another_meaning_than_that_of_the_training_is_refused(change):
-    trained = DatasetMeta(classes=("person",))
-    require_same_annotations(trained, DatasetMeta(classes=("car",)), "test_data")
+@pytest.mark.parametrize(
+    ("task", "change"),
+    [("Pose", {"keypoint_names": ("nose",)}), ("Segmentation", {"semantic_classes": ("road", "sky")})],
+)
+def test_data_of_another_meaning_than_that_of_the_training_is_refused_where_a_task_reads_it(task, change):
+    trained, other = DatasetMeta(classes=("person",)), DatasetMeta(classes=("car",), **change)
+    tasks = {"one": {"type": "Pose"}, "two": {"type": "Segmentation"}}
+    require_same_annotations(trained, DatasetMeta(classes=("car",)), tasks, "test_data")
     with pytest.raises(ConfigError, match=r"test_data has the .*\['.*fine-tune with init_from"):
-        require_same_annotations(trained, DatasetMeta(**change), "test_data")
+        require_same_annotations(trained, other, tasks, "test_data")
+    require_same_annotations(trained, other, {name: cfg for name, cfg in tasks.items() if cfg["type"] != task}, "")

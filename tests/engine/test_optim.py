@@ -170,6 +170,18 @@ def test_schedules_keep_the_encoders_share(cfg):
     assert now["neck.0.weight"] < 0.2
 
 
+def test_a_constant_rate_is_that_of_the_optimizer():
+    model = EncoderAndNeck()
+    optimizer = build_optimizer(model, {"type": "adamw", "lr": 1.0, "encoder_lr_scale": 0.1})
+    with pytest.raises(ConfigError, match=r"'none' is none; .*schedule=dict\(type='step', decay_rate=1.0\)"):
+        Schedule(optimizer, {"type": "none"}, 1000, 5, True)
+    schedule = Schedule(optimizer, {"type": "step", "decay_rate": 1.0}, 1000, 5, True)
+    for step in (1, 450, 4999):
+        schedule.step(step)
+        rates = rates_of(model, optimizer)
+        assert (rates["encoder.0.weight"], rates["neck.0.weight"]) == pytest.approx((0.1, 1.0))
+
+
 @pytest.mark.parametrize("scale", [0, -1, "small", True])
 def test_a_share_must_be_a_positive_number(scale):
     with pytest.raises(ConfigError, match=r"encoder_lr_scale=.* must be a positive number"):

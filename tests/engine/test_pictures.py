@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import cv2
 import numpy as np
 
@@ -41,12 +43,22 @@ def test_answers_of_both_kinds_are_drawn_where_they_are():
     assert limb > 60
 
 
+def test_keypoints_are_drawn_where_they_are_and_not_where_results_say():
+    image = np.full((40, 50, 3), 40, np.uint8)
+    person = {"keypoints": [20.0, 10.0, 1, 30.0, 30.0, 1], "score": 1.0}
+    indices = {"keypoints": [19.5, 9.5, 1, 29.5, 29.5, 1], "score": 1.0}
+    drawn = draw_answers(image, [{"pose": [indices]}], replace(META, keypoint_shift=0.5), 0.1)
+    np.testing.assert_array_equal(drawn, draw_answers(image, [{"pose": [person]}], META, 0.1))
+    assert (drawn != draw_answers(image, [{"pose": [indices]}], META, 0.1)).any()
+
+
 def test_samples_with_everything_are_drawn_beside_the_target():
     encoder = {"type": "NewellStem", "channels": 8}
     tasks = {"seg": {"type": "Segmentation", "num_classes": 2}, "pose": {"type": "Pose", "num_keypoints": 2}}
     model = build_model(encoder, None, tasks, META)
     semantic = np.zeros((32, 48), np.uint8)
     semantic[:, 24:] = 1
+    semantic[24:] = 255
     sample = {
         "image": np.full((32, 48, 3), 90, np.uint8),
         "semantic": semantic,
@@ -58,9 +70,9 @@ def test_samples_with_everything_are_drawn_beside_the_target():
     width = (drawn.shape[1] - 4) // 3
     _, target, heatmap = (drawn[4:324, 4 + index * width : (index + 1) * width] for index in range(3))
     assert target.shape[:2] == heatmap.shape[:2] == (320, 480)
-    left, right = target[:, :200].reshape(-1, 3), target[:, 280:].reshape(-1, 3)
-    assert len(np.unique(left, axis=0)) == len(np.unique(right, axis=0)) == 1
-    assert (left[0] != right[0]).any()
+    left, right, ignored = (part.reshape(-1, 3) for part in (target[:200, :200], target[:200, 280:], target[245:]))
+    assert [len(np.unique(part, axis=0)) for part in (left, right, ignored)] == [1, 1, 1]
+    assert len(np.unique([left[0], right[0], ignored[0]], axis=0)) == 3
 
 
 def test_label_maps_are_written_as_they_are(tmp_path):

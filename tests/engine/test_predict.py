@@ -3,7 +3,9 @@ import json
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
+from densezoo.engine import predict
 from densezoo.engine.predict import Region, RegionSet, find_images, regions_of
 from densezoo.errors import DataError
 from densezoo.types import DatasetMeta
@@ -77,3 +79,16 @@ def test_box_files_that_do_not_do_are_explained(photos, content, message):
 def test_regions_know_the_size_of_their_file(photos):
     regions = [Region(photos / "b.jpg", 4, (2, 3, 12, 8))]
     assert RegionSet(regions, META).truth(0)["size"] == (20, 30)
+
+
+def test_a_file_is_decoded_once_and_its_size_taken_from_what_opencv_read(photos, monkeypatch):
+    monkeypatch.setattr(Image, "open", None)  # PIL refuses large files, and does not know all formats of OpenCV
+    regions = [Region(photos / "b.jpg", 4, (2, 3, 12, 8)), Region(photos / "b.jpg", 4), Region(photos / "a.PNG", 5)]
+    decoded = []
+    real = predict.read_image
+    monkeypatch.setattr(predict, "read_image", lambda path: decoded.append(path.name) or real(path))
+    dataset = RegionSet(regions, META)
+    for index in range(3):
+        dataset.read(index)
+        assert dataset.truth(index)["size"] == (20, 30)
+    assert decoded == ["b.jpg", "a.PNG"]

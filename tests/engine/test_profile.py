@@ -1,7 +1,7 @@
 import pytest
 
 from densezoo.engine.profile import profile_model
-from densezoo.models import create_model
+from densezoo.models import build_model, create_model
 
 
 @pytest.mark.parametrize(
@@ -30,3 +30,8 @@ def test_kept_memory_grows_with_the_image_and_shrinks_with_autocast():
     small, large = (profile_model(model, (side, side), repeats=1)[-1].activation_bytes for side in (64, 128))
     assert large / small == pytest.approx(4, rel=0.1)
     assert profile_model(model, (128, 128), repeats=1, amp=True)[-1].activation_bytes < large
+
+
+def test_images_have_the_channels_of_the_encoder():
+    model = build_model({"type": "PlainUNet", "channels": [4, 8], "in_channels": 5})
+    assert profile_model(model, (16, 16), repeats=1)[0].macs > 0

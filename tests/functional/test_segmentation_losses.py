@@ -67,6 +67,19 @@ def test_focal_has_gradients_where_nothing_is_left_to_learn(gamma):
     assert logits.grad.isfinite().all()
 
 
+@pytest.mark.parametrize("name", ["cross_entropy", "focal"])
+def test_class_weights_are_brought_to_the_device_once(name, monkeypatch):
+    loss, weights = getattr(losses, name), [0.25, 2.5, 1.5]
+    logits, labels = made(3)
+    losses._by_label.cache_clear()
+    with torch.inference_mode():
+        loss(logits, labels, weights)
+    monkeypatch.setattr(torch, "tensor", None)
+    leaf = logits.clone().requires_grad_()
+    loss(leaf, labels, weights).backward()
+    assert leaf.grad.abs().sum() > 0
+
+
 def test_dice_by_hand():
     logits, labels = made(3)
     labels[1][labels[1] == 2] = 0  # the second image lacks a class

@@ -148,6 +148,13 @@ def test_labels_that_are_no_class_are_named_with_the_file():
         scored(([[0, 0]], [[0, 9]]))
 
 
+def test_an_ignored_label_need_not_be_a_class():
+    metric = scored(([[0, 1, 254, 255]], [[0, 1, 2, 2]]), ignore_index=254)
+    assert metric.compute()["mIoU"] == 1
+    with pytest.raises(DataError, match=r"predicted labels \[254\]"):
+        scored(([[0, 1]], [[0, 254]]), ignore_index=254)
+
+
 def test_what_cannot_be_scored_says_so():
     sample = given_map([[0, 1]])
     with pytest.raises(DataError, match=r"1\.png: the model predicts no semantic map"):

@@ -92,6 +92,19 @@ def test_labels_are_those_of_the_interpolated_logits():
     assert (found == (enlarged[:, 0] > 0).numpy()).mean() > 0.999
 
 
+def test_labels_of_certain_networks_are_those_of_the_interpolated_logits():
+    """Float32 takes the sigmoid of 17 for 1, but knows that of -30."""
+    grid = Grid(16, (1, 2))
+    logits = torch.tensor([[[[30.0, -3.0]]], [[[3.0, -30.0]]]])
+    expected = torch.nn.functional.interpolate(logits, scale_factor=16, mode="bilinear")[:, 0] > 0
+    task = Segmentation(1)
+    found = np.stack([answer["semantic"] for answer in task.decode(task.activate({"logits": logits}), grid)])
+    np.testing.assert_array_equal(found, expected.numpy())
+    probabilities = task.activate({"logits": logits})["logits"]
+    torch.testing.assert_close(probabilities[:, 1:], logits.sigmoid())
+    assert task.encode(batch_of(np.zeros((2, 16, 32))), grid)["maps"]["logits"].shape == probabilities.shape
+
+
 def test_sums_of_losses_have_their_factors():
     batch = batch_of([[[0, 1], [2, 255]]])
     grid = Grid(1, (2, 2))
@@ -203,7 +216,7 @@ def test_the_unet_of_2015_answers_the_middle_of_an_image(size):
         ({"focal_gamma": -1.0}, "focal_gamma=-1.0"),
         ({"ignore_index": 256}, "ignore_index=256"),
         ({"meta": DatasetMeta(semantic_classes=("a", "b"))}, r"num_classes=3.*2 classes \['a', 'b'\]"),
-        ({"meta": DatasetMeta(classes=("a", "b", "c"))}, "choose data with semantic maps"),
+        ({"meta": DatasetMeta(classes=("a", "b", "c"))}, "names no semantic classes; give it semantic_classes="),
     ],
 )
 def test_impossible_values_say_how(arguments, message):
