@@ -174,7 +174,7 @@ def test_a_loss_that_is_no_number_stops_the_run_with_advice(tiny_config, tmp_pat
 def break_an_image(config, tmp_path):
     """Copy the training set, one image of which is not an image."""
     shutil.copytree(Path(config.data_root) / "synthetic", tmp_path / "data" / "synthetic")
-    folder = next((tmp_path / "data" / "synthetic").glob("*train*"))
+    folder = next((tmp_path / "data" / "synthetic").glob(f"train_{config.train_data['num_images']}x*"))
     image = sorted((folder / "images").iterdir())[0]
     image.write_bytes(b"no image")
     return replace(config, data_root=str(tmp_path / "data")), image
