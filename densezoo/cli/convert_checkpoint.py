@@ -82,11 +82,15 @@ def run(options: argparse.Namespace) -> int:
         print(f"{len(weights)} tensors: {out}, with the config {beside}")
     else:
         save_checkpoint(out, checkpoint)
+        neck = converted["neck"] if list(converted) == ["neck"] else {}
+        given = {key: neck.pop(key) for key in ("in_channels", "in_strides") if key in neck}
         for part, value in converted.items():
             print(f"{part} = {pprint.pformat(value, sort_dicts=False, width=110)}")
         print(
             f"{len(weights)} tensors: {out}, for init_from; give --config for a checkpoint to test and to predict with"
         )
+        if given:
+            print(f"a neck alone: its encoder must give widths {given['in_channels']} at strides {given['in_strides']}")
     return 0
 
 

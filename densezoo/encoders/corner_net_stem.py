@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from densezoo.encoders.newell_stem import image_statistics
 from densezoo.errors import ConfigError
 from densezoo.layers.conv import ConvNormAct
+from densezoo.layers.image_statistics import image_statistics
 from densezoo.layers.residual import BasicBlock
 from densezoo.registry import ENCODERS
 from densezoo.types import Pyramid
@@ -47,8 +47,8 @@ class CornerNetStem(nn.Module):
             activation: see `make_activation`.
 
         Raises:
-            ConfigError: `channels` is not a positive even number, `mean` or `std` has not one number per input channel,
-                or an unknown norm or activation.
+            ConfigError: `channels` is not a positive even number, a `mean` or `std` that cannot be, or an
+                unknown norm or activation.
         """
         super().__init__()
         if channels < 2 or channels % 2:

@@ -10,38 +10,10 @@ from torch import Tensor, nn
 
 from densezoo.errors import ConfigError
 from densezoo.layers.conv import ConvNormAct
+from densezoo.layers.image_statistics import image_statistics
 from densezoo.layers.residual import Residual
 from densezoo.registry import ENCODERS
 from densezoo.types import Pyramid
-
-# ImageNet statistics of RGB in 0–1, as torchvision publishes them; any numbers near them would do for training from
-# scratch.
-MEAN = (0.485, 0.456, 0.406)
-STD = (0.229, 0.224, 0.225)
-
-
-def image_statistics(
-    encoder: str, in_channels: int, mean: Sequence[float] | None, std: Sequence[float] | None
-) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return mean and deviation per input channel, of values in 0–1.
-
-    Args:
-        encoder: its name, for messages.
-        in_channels: number of input channels.
-        mean: None for ImageNet's with three channels and 0.5 with others.
-        std: in the same way.
-
-    Raises:
-        ConfigError: not one number per input channel.
-    """
-    found = []
-    for name, values, imagenet in (("mean", mean, MEAN), ("std", std, STD)):
-        if values is None:
-            values = imagenet if in_channels == 3 else (0.5,) * in_channels
-        if len(values) != in_channels:
-            raise ConfigError(f"{encoder}: {name}={list(values)} must have in_channels={in_channels} numbers")
-        found.append(tuple(values))
-    return found[0], found[1]
 
 
 @ENCODERS.register()
@@ -78,8 +50,8 @@ class NewellStem(nn.Module):
             activation: see `make_activation`.
 
         Raises:
-            ConfigError: `channels` is neither a positive multiple of 4 nor four widths, `mean` or `std` has not one
-                number per input channel, or an unknown norm or activation.
+            ConfigError: `channels` is neither a positive multiple of 4 nor four widths, a `mean` or `std` that cannot
+                be, or an unknown norm or activation.
         """
         super().__init__()
         widths = [channels // 4, channels // 2, channels // 2, channels] if isinstance(channels, int) else [*channels]

@@ -25,9 +25,9 @@ from typing import cast
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from densezoo.encoders.newell_stem import MEAN, STD
 from densezoo.errors import ConfigError
 from densezoo.layers.conv import ConvNormAct
+from densezoo.layers.image_statistics import image_statistics
 from densezoo.layers.normalise import make_norm
 from densezoo.registry import ENCODERS
 from densezoo.types import Pyramid
@@ -59,6 +59,8 @@ class RectifiedGaussianVGG(nn.Module):
         channels: Sequence[int] = (64, 128, 256, 512, 512),
         fc_channels: int = 4096,
         in_channels: int = 3,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
         norm: str = "batch",
     ) -> None:
         """Make the encoder.
@@ -67,11 +69,14 @@ class RectifiedGaussianVGG(nn.Module):
             passes: 1 (bottom-up), or 2 (bottom-up, then top-down).
             channels: width of each of VGG's five blocks.
             fc_channels: width of fc6 (a 7×7 convolution) and fc7 (1×1).
-            in_channels: 3 (RGB), or 1; any other number gets the mean and deviation 0.5.
+            in_channels: 3 (RGB), 1, or any other number.
+            mean: of values in 0–1, per input channel; None for ImageNet's with three channels and 0.5 with others.
+            std: in the same way.
             norm: see `make_norm`; after every convolution, the transposed ones too.
 
         Raises:
-            ConfigError: another number of passes or blocks, a width below 1, or an unknown norm.
+            ConfigError: another number of passes or blocks, a width below 1, a `mean` or `std` that cannot be,
+                or an unknown norm.
         """
         super().__init__()
         if passes not in (1, 2):
@@ -84,8 +89,7 @@ class RectifiedGaussianVGG(nn.Module):
         self.channels = [*channels[1:4], fc_channels]
         self.strides = [4, 8, 16, 32]
         self.origins = [0.0] * 4
-        self.mean = MEAN if in_channels == 3 else (0.5,) * in_channels
-        self.std = STD if in_channels == 3 else (0.5,) * in_channels
+        self.mean, self.std = image_statistics("RectifiedGaussianVGG", in_channels, mean, std)
         sizes = [
             (f"conv{block}_{index}", width, 3)
             for block, (width, count) in enumerate(zip(channels, LAYERS_OF_BLOCK, strict=True), start=1)

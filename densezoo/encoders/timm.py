@@ -24,6 +24,7 @@ from timm.models.hrnet import HighResolutionNet
 from torch import Tensor, nn
 
 from densezoo.errors import ConfigError, near_names
+from densezoo.layers.image_statistics import image_statistics
 from densezoo.layers.resize import fit
 from densezoo.registry import ENCODERS
 from densezoo.types import Pyramid
@@ -51,6 +52,8 @@ class Timm(nn.Module):
         pretrained: bool = False,
         strides: Sequence[int] | None = None,
         in_channels: int = 3,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
         output_stride: int | None = None,
         frozen_stages: int = 0,
         drop_path_rate: float | None = None,
@@ -61,7 +64,9 @@ class Timm(nn.Module):
             model: timm's name for it, such as `'resnet50'` or `'resnet50.a1_in1k'`.
             pretrained: fetch timm's weights from the Hugging Face hub, or take them from its cache.
             strides: which levels to give, ascending; None for all.
-            in_channels: 3 (RGB), or another number, which gets the mean and deviation 0.5.
+            in_channels: 3 (RGB), 1, or any other number.
+            mean: of values in 0–1, per input channel; None for the model's own with three channels and 0.5 with others.
+            std: in the same way.
             output_stride: of the coarsest map: later strides become dilations. Not every model takes it.
             frozen_stages: how many stages never train, as timm counts them: 1 is the stem alone, 2 the stem and the
                 first stage (or block, in a plain transformer). Their normalisations stay in eval mode.
@@ -69,7 +74,7 @@ class Timm(nn.Module):
 
         Raises:
             ConfigError: no such model, stride or stage, weights that cannot be fetched, an argument that the model does
-                not take, or a model that is bound to one image size.
+                not take, a `mean` or `std` that cannot be, or a model that is bound to one image size.
         """
         super().__init__()
         arguments = {"in_chans": in_channels, "output_stride": output_stride, "drop_path_rate": drop_path_rate}
@@ -84,8 +89,7 @@ class Timm(nn.Module):
         self.channels = [levels[stride][1] for stride in self.strides]
         self.origins = [0.0] * len(self.strides)
         config = self.model.pretrained_cfg
-        self.mean = tuple(config["mean"]) if in_channels == 3 else (0.5,) * in_channels
-        self.std = tuple(config["std"]) if in_channels == 3 else (0.5,) * in_channels
+        self.mean, self.std = image_statistics("Timm", in_channels, mean, std, config["mean"], config["std"])
         self.model.prune_intermediate_layers(self.indices, prune_norm=True)
         if isinstance(self.model, HighResolutionNet):
             self._prune_branches(sorted(levels))

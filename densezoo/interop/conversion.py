@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from densezoo.errors import ConfigError, DataError, near_names
+from densezoo.layers.image_statistics import image_statistics
 from densezoo.models import create_model
 from densezoo.registry import NECKS, check_arguments, check_kinds
 
@@ -207,6 +208,28 @@ def convert_state_dict(
     for note in weights.notes:
         LOG.warning("%s: %s", source, note)
     return config, converted
+
+
+def given_statistics(
+    weights: Weights, in_channels: int, mean: Sequence[float] | None, std: Sequence[float] | None, why: str
+) -> dict[str, list[float]]:
+    """Return `mean` and `std` for the config of an encoder, and note those that were not given.
+
+    Args:
+        weights: where to note it.
+        in_channels: of the images.
+        mean: of values in 0–1; None assumes ImageNet's with three channels and 0.5 with others.
+        std: in the same way.
+        why: what is assumed is so, in words.
+
+    Raises:
+        ConfigError: not one number per channel, or one that cannot be.
+    """
+    found = image_statistics("the source", in_channels, mean, std)
+    for name, given, values in zip(("mean", "std"), (mean, std), found, strict=True):
+        if given is None:
+            weights.assume(name, values, why)
+    return {"mean": list(found[0]), "std": list(found[1])}
 
 
 def one_or_list(values: Sequence[int]) -> int | list[int]:

@@ -1,8 +1,11 @@
 """The unit that U-Net and its kin are made of."""
 
-from torch import nn
+from torch import Tensor, nn
 
+from densezoo.errors import ConfigError
 from densezoo.layers.conv import ConvNormAct
+
+SMALLEST_VALID = 5  # cells on a side, of which two unpadded 3×3 convolutions leave one
 
 
 class DoubleConv(nn.Sequential):
@@ -40,3 +43,21 @@ class DoubleConv(nn.Sequential):
             ConvNormAct(in_channels, middle, 3, 1, norm, activation, bias, padding),
             ConvNormAct(middle, out_channels, 3, 1, norm, activation, bias, padding),
         )
+        self.smallest = 1 if padding else SMALLEST_VALID
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C in, h, w) to (N, C out, h, w), or two cells less on each side without padding.
+
+        Raises:
+            ConfigError: nothing would be left.
+        """
+        height, width = x.shape[-2:]
+        if min(height, width) < self.smallest:
+            raise ConfigError(
+                f"two 3×3 convolutions without padding leave nothing of a map of {height}×{width} cells, only of one "
+                f"of {self.smallest}×{self.smallest} or more; take larger images, or padding "
+                "(padding='same' of PlainUNet, align='resize' of UNet)"
+            )
+        for layer in self:
+            x = layer(x)
+        return x

@@ -3,8 +3,9 @@
 Long, Shelhamer, Darrell, "Fully Convolutional Networks for Semantic Segmentation", CVPR 2015,
 https://arxiv.org/abs/1411.4038 (FCN-32s, -16s and -8s are 1, 2 and 3 levels), and the skip classifiers of Hu, Ramanan,
 "Bottom-Up and Top-Down Reasoning with Hierarchical Rectified Gaussians", CVPR 2016, https://arxiv.org/abs/1507.05699.
-The maps are the scores themselves, as many as a task has channels: read them with an `IdentityHead`. Deviations: FCN
-learns its upsampling, starting from the bilinear one that is fixed here, and pads the image by 100 pixels.
+The maps are the scores themselves, as many as a task has channels: read them with an `IdentityHead`. So, like the last
+convolution of every head, they are float32 under autocast too. Deviations: FCN learns its upsampling, starting from the
+bilinear one that is fixed here, and pads the image by 100 pixels.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,11 +14,13 @@ from typing import Any
 from torch import nn
 
 from densezoo.layers.conv import ConvNormAct
+from densezoo.layers.precision import full_precision
 from densezoo.layers.resize import resize_bilinear
 from densezoo.necks.fpn import halve
 from densezoo.necks.pathway import Blanks
 from densezoo.necks.staged_neck import Stage, StagedNeck, fusion_config, plan_levels, top_down
 from densezoo.registry import NECKS
+from densezoo.types import Pyramid
 
 
 @NECKS.register()
@@ -69,3 +72,9 @@ class ScoreSum(StagedNeck):
             return Stage(plan, first, halve(norm, activation), top_down(plan, blanks))
 
         super().__init__(plan, num_stages, feedback_channels, stage)
+
+    def stage(self, index: int, x: Pyramid) -> Pyramid:
+        """Run stage `index` in full precision; gives the read levels, finest first."""
+        dtype = next(self.stages[index].parameters()).dtype
+        with full_precision(x[0]):
+            return super().stage(index, [level.to(dtype) for level in x])

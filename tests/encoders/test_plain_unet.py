@@ -3,6 +3,7 @@ import torch
 
 from densezoo.encoders.plain_unet import PlainUNet
 from densezoo.errors import ConfigError
+from densezoo.necks.unet import UNet
 
 
 def test_widths_strides_and_parameter_count():
@@ -40,6 +41,37 @@ def test_valid_convolutions_lose_borders_and_say_so():
     image = torch.rand(1, 1, 12, 12).repeat_interleave(4, -2).repeat_interleave(4, -1)[..., 2:-2, 2:-2]
     for level, origin, stride in zip(encoder(image), (2, 6, 14), (1, 2, 4), strict=True):
         assert torch.equal(level, image[..., origin : 44 - origin : stride, origin : 44 - origin : stride])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "smallest", "way_out"),
+    [
+        ({"padding": "valid"}, 125, r"\(173×173 with a way up of valid convolutions\), or padding='same'"),
+        ({"padding": "valid", "ceil_mode": False}, 140, r"\(188×188 .*\), or padding='same'"),
+        ({"padding": "valid", "channels": [2, 2]}, 13, r"\(17×17 .*\), or padding='same'"),
+        ({"ceil_mode": False}, 16, "or ceil_mode=True"),
+        ({}, 1, ""),
+    ],
+)
+def test_images_too_small_say_the_smallest(arguments, smallest, way_out):
+    encoder = PlainUNet(**{"channels": 2, "norm": "none", **arguments})
+    assert encoder.smallest == smallest
+    coarsest = encoder(torch.randn(1, 3, smallest, smallest + 1))[-1]
+    assert coarsest.shape[-2:] == (1, 1)
+    if smallest > 1:
+        size = rf"{smallest + 9}×{smallest - 1} pixels leaves nothing .* from {smallest}×{smallest} on.*{way_out}"
+        with pytest.raises(ConfigError, match=size):
+            encoder(torch.randn(1, 3, smallest + 9, smallest - 1))
+
+
+@pytest.mark.parametrize(("ceil_mode", "smallest"), [(True, 173), (False, 188)])
+def test_the_smallest_image_of_a_network_of_valid_convolutions(ceil_mode, smallest):
+    encoder = PlainUNet(1, in_channels=1, padding="valid", ceil_mode=ceil_mode, norm="none")
+    neck = UNet(encoder.channels, encoder.strides, align="crop", norm="none", in_origins=encoder.origins)
+    assert encoder.smallest_up == smallest
+    assert min(neck(encoder(torch.zeros(1, 1, smallest, smallest)))[0][0].shape[-2:]) >= 1
+    with pytest.raises(ConfigError, match="only of one of 5×5 or more; take larger images"):
+        neck(encoder(torch.zeros(1, 1, smallest, smallest - 1)))
 
 
 @pytest.mark.parametrize(

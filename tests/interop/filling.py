@@ -33,6 +33,11 @@ def image(height, width, channels=3):
     return torch.stack([torch.sin(column / 5 + c) + torch.cos(row / 7 - c) for c in range(channels)])[None]
 
 
+def pixels(height, width, channels=3):
+    """The same as a uint8 image."""
+    return ((image(height, width, channels) + 2) * 63).to(torch.uint8)
+
+
 def conv(key, out_channels, in_channels, kernel_size=1, bias=True):
     """Names and shapes of a convolution's tensors."""
     yield f"{key}.weight", (out_channels, in_channels, kernel_size, kernel_size)
@@ -57,12 +62,16 @@ def hollow(shapes):
     return {key: torch.empty(shape, device="meta") for key, shape in shapes}
 
 
-def assert_golden(stages, golden):
-    """Compare a map per stage with the reference's to 1e-5 of its range: (lowest, highest, mean), values at `SPOTS`."""
+def assert_golden(stages, golden, tolerance=1e-5):
+    """Compare a map per stage with the reference's: (lowest, highest, mean), values at `SPOTS`.
+
+    The tolerance is a share of the range. At full size, where sums are of thousands of products, float32 alone makes
+    4e-6 of a difference, and another processor adds up in another order.
+    """
     assert len(stages) == len(golden)
     for found, ((lowest, highest, mean), values) in zip(stages, golden, strict=True):
         flat = found.flatten()
         spots = [flat[spot % flat.numel()] for spot in SPOTS]
         numbers = torch.stack([flat.min(), flat.max(), flat.double().mean().float(), *spots])
         expected = torch.tensor([lowest, highest, mean, *values])
-        torch.testing.assert_close(numbers, expected, rtol=0, atol=1e-5 * (highest - lowest))
+        torch.testing.assert_close(numbers, expected, rtol=0, atol=tolerance * (highest - lowest))

@@ -1,27 +1,21 @@
 """What several tests of hourglasses need: names and shapes of the sources' tensors, and running what they become."""
 
 import torch
+from converting import convert
 from filling import conv, norm
-
-from densezoo.interop import convert_state_dict
-from densezoo.models import create_model
 
 HOURGLASS = {"channels": (256, 256, 384, 384, 384, 512), "blocks": (2, 2, 2, 2, 2, 4), "stem": 128, "out": 256}
 SMALL = {"channels": (16, 12, 20), "blocks": (1, 2, 3), "stem": 8, "out": 24}
 
 
 def heatmaps(state_dict, source, images, **options):
-    config, weights = convert_state_dict(state_dict, source, **options)
-    model = create_model(config).eval()
-    model.load_state_dict(weights, strict=True)
+    _, model = convert(state_dict, source, **options)
     with torch.no_grad():
         return [maps["heatmap"] for maps in model(images)["pose"]]
 
 
 def features(state_dict, source, images, **options):
-    config, weights = convert_state_dict(state_dict, source, **options)
-    model = create_model(config).eval()
-    model.load_state_dict(weights, strict=True)
+    _, model = convert(state_dict, source, **options)
     with torch.no_grad():
         return [pyramid[0] for pyramid in model.forward_features(images)]
 

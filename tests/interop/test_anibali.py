@@ -1,3 +1,4 @@
+from converting import assert_reads_pixels
 from filling import assert_golden, filled, image
 from hourglasses import bearpaw, heatmaps
 
@@ -6,6 +7,11 @@ def test_golden_heatmaps_of_every_stage():
     """Three stacks; the names are those of bearpaw, here from under DataParallel."""
     state_dict = {f"module.{key}": value for key, value in filled(bearpaw(3, 1, 4, stem=8, half=6)).items()}
     assert_golden(heatmaps(state_dict, "anibali", image(64, 64)), ANIBALI)
+
+
+def test_images_are_normalised_as_the_source_does():
+    """By the mean of the source's `Mpii.DATA_INFO` alone: it keeps the deviation and never uses it."""
+    assert_reads_pixels(filled(bearpaw(1, 1, 4, stem=8, half=6)), "anibali", [0.4404, 0.4440, 0.4327], [1.0] * 3)
 
 
 ANIBALI = [

@@ -2,6 +2,7 @@ import logging
 
 import pytest
 import torch
+from converting import assert_reads_pixels
 from filling import assert_golden, filled, hollow, image
 from hourglasses import bearpaw, heatmaps
 
@@ -40,19 +41,19 @@ def test_sizes_are_read_from_the_tensors():
 
 
 def test_images_are_normalised_as_the_source_does(caplog):
+    """Shifted by the mean of RGB in 0–1, and not divided by a deviation."""
     state_dict = filled(bearpaw(1, 1, 2, stem=4, half=4))
     with caplog.at_level(logging.WARNING, "densezoo"):
-        config, weights = convert_state_dict(state_dict, "bearpaw")
+        assert_reads_pixels(state_dict, "bearpaw", [0.4404, 0.4440, 0.4327], [1.0] * 3)
     assert "mean=(0.4404, 0.444, 0.4327) is that of MPII; give mean=" in caplog.text
-    model = create_model(config).eval()
-    model.load_state_dict(weights)
-    pixels = torch.randint(0, 256, (1, 3, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    floats = pixels / 255 - torch.tensor([0.4404, 0.4440, 0.4327])[:, None, None]
-    torch.testing.assert_close(model(pixels)["pose"][0]["heatmap"], model(floats)["pose"][0]["heatmap"])
-    config, _ = convert_state_dict(state_dict, "bearpaw", mean=[0.1, 0.2, 0.3])
-    assert config["encoder"]["mean"] == [0.1, 0.2, 0.3]
+    caplog.clear()
+    with caplog.at_level(logging.WARNING, "densezoo"):
+        assert_reads_pixels(state_dict, "bearpaw", [0.1, 0.2, 0.3], [1.0] * 3, options={"mean": [0.1, 0.2, 0.3]})
+    assert not caplog.records
     with pytest.raises(ConfigError, match=r"mean=.* must have in_channels=3 numbers"):
         convert_state_dict(state_dict, "bearpaw", mean=[0.5])
+    with pytest.raises(ConfigError, match="divide numbers of 0–255"):
+        convert_state_dict(state_dict, "bearpaw", mean=[112.0, 113.0, 110.0])
 
 
 def test_what_is_missing_unknown_or_of_another_shape_is_named():

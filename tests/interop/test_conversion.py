@@ -29,8 +29,10 @@ def test_unknown_sources_and_options_are_refused():
     state_dict = hollow(bearpaw(1, 1, 2, stem=4, half=4))
     with pytest.raises(ConfigError, match="source 'bearpaw' has no argument 'maen'; did you mean 'mean'"):
         convert_state_dict(state_dict, "bearpaw", maen=[0.5] * 3)
-    with pytest.raises(ConfigError, match=r"source 'bearpaw': mean must be Sequence, not 0.5"):
+    with pytest.raises(ConfigError, match=r"source 'bearpaw': mean must be Sequence.*, not 0.5"):
         convert_state_dict(state_dict, "bearpaw", mean=0.5)
+    with pytest.raises(ConfigError, match="source 'bearpaw' has no argument 'source'"):
+        convert_state_dict(state_dict, "bearpaw", source=1)
 
 
 @pytest.mark.parametrize("wrong", [{}, {"state_dict": {"a": torch.zeros(1)}}, {"a": torch.zeros(1), "epoch": 3}])

@@ -1,6 +1,7 @@
 """The command: foreign weights go in, and a checkpoint comes out that the other commands read."""
 
 import json
+import os
 
 import cv2
 import numpy as np
@@ -47,13 +48,29 @@ def test_with_a_config_it_is_like_the_checkpoint_of_a_run(foreign, tiny_config, 
     assert "hg.pt is there already" in capsys.readouterr().err
 
 
+def test_nothing_is_left_where_the_config_cannot_be_written(foreign, tiny_config, tmp_path, capsys, monkeypatch):
+    def replace(source, target):
+        if str(target).endswith(".py"):
+            raise OSError(28, "No space left on device")
+        real(source, target)
+
+    real = os.replace
+    monkeypatch.setattr(os, "replace", replace)
+    (tmp_path / "new").mkdir()
+    out = tmp_path / "new" / "hg.pt"
+    assert main(["convert_checkpoint", str(foreign), "bearpaw", "--out", str(out), "--config", str(tiny_config)]) == 2
+    assert "hg.py cannot be written: [Errno 28]" in capsys.readouterr().err
+    assert list(out.parent.iterdir()) == []
+
+
 def test_without_a_config_it_is_something_to_start_from(tmp_path, capsys):
     path, out = tmp_path / "network.pkl", tmp_path / "hourglass.pt"
     torch.save(filled(cornernet(1, **SMALL)), path)
+    (tmp_path / "hourglass.py").touch()  # no config is written, so none is in the way
     assert main(["convert_checkpoint", str(path), "cornernet", "--out", str(out), "--options", "rgb=True"]) == 0
     printed = capsys.readouterr().out
     assert "encoder = {'type': 'CornerNetStem', 'channels': 16, 'mean': [0.47026115" in " ".join(printed.split())
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["hourglass.pt", "network.pkl"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["hourglass.pt", "hourglass.py", "network.pkl"]
     neck = {"type": "StackedHourglass", "num_stages": 1, "num_levels": 3, "block": "basic"}
     neck |= {"channels": [16, 12, 20], "blocks": [1, 2, 3], "out_channels": 24}
     tasks = {"pose": {"type": "Pose", "num_keypoints": 4}}
@@ -66,7 +83,7 @@ def test_without_a_config_it_is_something_to_start_from(tmp_path, capsys):
     assert torch.equal(model.encoder.layers[0].conv.weight, weights["encoder.layers.0.conv.weight"])
 
 
-def test_a_neck_alone_takes_its_place_in_a_model(tmp_path):
+def test_a_neck_alone_takes_its_place_in_a_model(tmp_path, capsys):
     layers = [*conv("inner_blocks.0.0", 8, 4), *conv("layer_blocks.0.0", 8, 8, 3)]
     layers += [*conv("inner_blocks.1.0", 8, 6), *conv("layer_blocks.1.0", 8, 8, 3)]
     path, out = tmp_path / "fpn.pth", tmp_path / "fpn.pt"
@@ -76,6 +93,9 @@ def test_a_neck_alone_takes_its_place_in_a_model(tmp_path):
         == 0
     )
     assert all(key.startswith("neck.stages.0.") for key in load_checkpoint(out)["model"])
+    printed = capsys.readouterr().out
+    assert "in_channels" not in printed  # which create_model works out itself
+    assert "its encoder must give widths [4, 6] at strides [4, 8]" in printed
 
 
 def test_mistakes_end_in_one_line(foreign, tiny_config, tmp_path, capsys):

@@ -2,7 +2,8 @@ import logging
 
 import pytest
 import torch
-from filling import assert_golden, conv, filled, hollow, image
+from converting import assert_named, assert_reads_pixels, convert
+from filling import assert_golden, conv, filled, hollow, image, pixels
 from hourglasses import HOURGLASS, SMALL, branch, corner_heads, cornernet, features, pool
 
 from densezoo.errors import DataError
@@ -10,8 +11,17 @@ from densezoo.interop import convert_state_dict
 from densezoo.models import create_model
 
 
-def test_golden_features_of_every_stage():
-    assert_golden(features(filled(cornernet(2, **SMALL)), "cornernet", image(48, 61)), CORNERNET)
+def zhou_heads(stacks, width, classes):
+    """Names and shapes of the heads that Zhou's CenterNet has on the same backbone."""
+    for stack in range(stacks):
+        for part, channels in (("hm", classes), ("wh", 2), ("reg", 2)):
+            yield from branch(f"{part}.{stack}", width, channels)
+
+
+@pytest.mark.parametrize("heads", [[], [*zhou_heads(2, 24, 3)]])
+def test_golden_features_of_every_stage(heads):
+    """Of CornerNet's backbone, and of `large_hourglass` of Zhou's CenterNet."""
+    assert_golden(features(filled([*cornernet(2, **SMALL), *heads]), "cornernet", image(48, 61)), CORNERNET)
 
 
 CORNERNET = [
@@ -23,9 +33,7 @@ CORNERNET = [
 def test_golden_corner_maps_of_every_stage():
     sizes = {**SMALL, "out": 16}
     state_dict = filled([*cornernet(2, **sizes), *corner_heads(2, 16, 3)])
-    config, weights = convert_state_dict({f"module.{key}": value for key, value in state_dict.items()}, "cornernet")
-    model = create_model(config).eval()
-    model.load_state_dict(weights, strict=True)
+    _, model = convert({f"module.{key}": value for key, value in state_dict.items()}, "cornernet")
     with torch.no_grad():
         stages = model(image(48, 61))["corners"]
     assert stages[0].keys() == CORNER_MAPS.keys()
@@ -79,6 +87,72 @@ CORNER_MAPS = {
 }
 
 
+@pytest.fixture(scope="module")
+def hourglass104():
+    """Numbers of CornerNet-104's backbone."""
+    return filled(cornernet(2, **HOURGLASS))
+
+
+@pytest.mark.slow
+def test_full_size_corner_maps(hourglass104):
+    """CornerNet-104, on an image whose levels are odd; its last stage."""
+    _, model = convert(hourglass104 | filled(corner_heads(2, 256, 80)), "cornernet")
+    with torch.no_grad():
+        maps = model(image(127, 125))["corners"][1]
+    assert maps.keys() == FULL_SIZE_MAPS.keys()
+    for name, golden in FULL_SIZE_MAPS.items():
+        assert_golden([maps[name]], [golden], tolerance=3e-5)
+
+
+FULL_SIZE_MAPS = {
+    "top_left_heat": (
+        (-17.907694, 17.627094, -1.2051004),
+        [-1.2329706, -2.9479499, -1.8158823, 0.4056651, 0.28577924, -5.2593408],
+    ),
+    "top_left_embedding": (
+        (-6.8252401, 2.8834414, -3.7437716),
+        [2.7484047, -2.8408668, -4.996604, 1.4716583, -1.1664472, -2.1123056],
+    ),
+    "top_left_offset": (
+        (-7.7671366, 21.908186, 4.9161375),
+        [-0.45661283, -4.3278446, -4.8770685, 0.53317922, 9.6019297, 3.8323357],
+    ),
+    "bottom_right_heat": (
+        (-25.179279, 21.884697, -0.70235042),
+        [0.33268419, 1.2481035, 6.1900349, -1.5769814, -5.0312567, -6.3090134],
+    ),
+    "bottom_right_embedding": (
+        (1.1989999, 13.896853, 9.3012791),
+        [1.1989999, 6.2319279, 12.174204, 8.7980814, 9.1405916, 3.8496437],
+    ),
+    "bottom_right_offset": (
+        (-6.505723, 11.928593, 1.403791),
+        [2.8890617, 4.307425, 6.3712125, 2.8250732, -5.053277, -2.4821644],
+    ),
+}
+
+
+@pytest.mark.slow
+def test_full_size_features_of_zhous_centernet(hourglass104):
+    state_dict = hourglass104 | filled(zhou_heads(2, 256, 80))
+    assert_golden(features(state_dict, "cornernet", image(127, 125)), FULL_SIZE, tolerance=3e-5)
+
+
+FULL_SIZE = [
+    ((0.0, 15.168893, 1.8360849), [0.0, 1.2385952, 5.4424334, 4.3105102, 5.6657143, 1.3305149]),
+    ((0.0, 63.122562, 5.5136185), [1.9255877, 0.0, 0.0, 3.8014684, 0.0, 3.9410229]),
+]
+
+
+@pytest.mark.parametrize(("stacks", "name"), [(1, "hourglass52"), (2, "hourglass104")])
+def test_the_network_is_the_named_one(stacks, name):
+    config, _ = convert_state_dict(hollow(cornernet(stacks, **HOURGLASS)), "cornernet")
+    assert_named(config, name)
+    whole = [*cornernet(stacks, **HOURGLASS), *corner_heads(stacks, 256, 80)]
+    config, _ = convert_state_dict(hollow(whole), "cornernet")
+    assert_named(config, name, tasks={"corners": {"type": "Corners", "num_classes": 80, "head": {"type": "Corner"}}})
+
+
 def test_the_whole_network_has_the_published_count():
     shapes = [*cornernet(2, **HOURGLASS), *corner_heads(2, 256, 80)]
     config, weights = convert_state_dict(hollow(shapes), "cornernet")
@@ -107,21 +181,21 @@ def test_published_parameter_counts(stacks, count):
 
 def test_pixels_are_taken_as_the_source_does_and_can_be_rgb(caplog):
     state_dict = filled(cornernet(1, **SMALL))
-    rgb = torch.randint(0, 256, (1, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    bgr = rgb.flip(1)
-    mean, std = torch.tensor([0.40789654, 0.44719302, 0.47026115]), torch.tensor([0.28863828, 0.27408164, 0.27809835])
-    (expected,) = features(state_dict, "cornernet", (bgr / 255 - mean[:, None, None]) / std[:, None, None])
+    mean, std = [0.40789654, 0.44719302, 0.47026115], [0.28863828, 0.27408164, 0.27809835]
     with caplog.at_level(logging.WARNING, "densezoo"):
-        (found,) = features(state_dict, "cornernet", bgr)
+        assert_reads_pixels(state_dict, "cornernet", mean, std)
     assert "the network takes BGR images; give rgb=True" in caplog.text
-    torch.testing.assert_close(found, expected)
-    (found,) = features(state_dict, "cornernet", rgb, rgb=True)
-    torch.testing.assert_close(found, expected)
+    caplog.clear()
+    with caplog.at_level(logging.WARNING, "densezoo"):
+        (bgr,) = features(state_dict, "cornernet", pixels(32, 32).flip(1), rgb=False)
+        (rgb,) = features(state_dict, "cornernet", pixels(32, 32), rgb=True)
+    assert not caplog.records
+    torch.testing.assert_close(rgb, bgr)
 
 
 def test_heads_without_a_counterpart_are_left_out_and_named(caplog):
     backbone = hollow(cornernet(1, **SMALL))
-    zhou = hollow([*branch("hm.0", 24, 3), *branch("wh.0", 24, 2), *branch("reg.0", 24, 2)])
+    zhou = hollow(zhou_heads(1, 24, 3))
     with caplog.at_level(logging.WARNING, "densezoo"):
         _, weights = convert_state_dict({**backbone, **zhou}, "cornernet")
     assert len(weights) == len(backbone)

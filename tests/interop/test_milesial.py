@@ -1,12 +1,12 @@
 import pytest
 import torch
+from converting import assert_reads_pixels, convert
 from filling import assert_golden, conv, filled, image, norm
 
 from densezoo.errors import DataError
 from densezoo.interop import convert_state_dict
-from densezoo.models import create_model
 
-WIDTHS = [4, 6, 8, 10, 12]
+WIDTHS = (4, 6, 8, 10, 12)
 
 
 def double_conv(name, before, middle, after):
@@ -16,15 +16,15 @@ def double_conv(name, before, middle, after):
     yield from norm(f"{name}.4", after)
 
 
-def shapes(bilinear, classes=3):
-    """Names and shapes of the source's network at other widths than its own."""
-    yield from double_conv("inc.double_conv", 3, WIDTHS[0], WIDTHS[0])
+def shapes(bilinear, classes=3, widths=WIDTHS, channels=3):
+    """Names and shapes of the source's network, at other widths than its own."""
+    yield from double_conv("inc.double_conv", channels, widths[0], widths[0])
     for level in range(1, 5):
         name = f"down{level}.maxpool_conv.1.double_conv"
-        yield from double_conv(name, WIDTHS[level - 1], WIDTHS[level], WIDTHS[level])
-    above = WIDTHS[4]
+        yield from double_conv(name, widths[level - 1], widths[level], widths[level])
+    above = widths[4]
     for up in range(1, 5):
-        skip = WIDTHS[4 - up]
+        skip = widths[4 - up]
         if bilinear:
             after = max(skip - 2, 3)
             yield from double_conv(f"up{up}.conv.double_conv", skip + above, (skip + above) // 2, after)
@@ -46,20 +46,48 @@ GOLDEN = {
 
 @pytest.mark.parametrize("bilinear", [True, False])
 def test_logits_are_those_of_the_source(bilinear):
-    config, weights = convert_state_dict(filled(shapes(bilinear)), "milesial")
-    model = create_model(config)
-    model.load_state_dict(weights, strict=True)
+    _, model = convert(filled(shapes(bilinear)), "milesial")
     with torch.no_grad():
-        (maps,) = model.eval()(image(37, 50))["segmentation"]
+        (maps,) = model(image(37, 50))["segmentation"]
     assert maps["logits"].shape == (1, 3, 37, 50)
     assert_golden([maps["logits"]], [GOLDEN[bilinear]])
+
+
+@pytest.mark.slow
+def test_full_size():
+    """The network of the published Carvana weights."""
+    _, model = convert(filled(shapes(False, 2, (64, 128, 256, 512, 1024))), "milesial")
+    with torch.no_grad():
+        (maps,) = model(image(64, 96))["segmentation"]
+    assert_golden([maps["logits"]], FULL_SIZE, tolerance=3e-5)
+
+
+FULL_SIZE = [
+    (
+        (-0.48205078, 0.1910065, -0.091226775),
+        [0.0042857002, -0.20008151, 0.056080241, 0.10160583, -0.31141829, -0.045225527],
+    )
+]
+
+
+@pytest.mark.parametrize("channels", [3, 1])
+def test_images_are_in_0_to_1(channels):
+    state_dict = filled(shapes(True, channels=channels))
+    assert_reads_pixels(state_dict, "milesial", [0.0] * channels, [1.0] * channels, channels)
 
 
 def test_the_config_says_what_the_tensors_show():
     config, _ = convert_state_dict(filled(shapes(False)), "milesial")
     assert config == {
-        "encoder": {"type": "PlainUNet", "channels": WIDTHS, "in_channels": 3, "ceil_mode": False},
-        "neck": {"type": "UNet", "channels": WIDTHS, "upsample": "transposed", "align": "pad"},
+        "encoder": {
+            "type": "PlainUNet",
+            "channels": [*WIDTHS],
+            "in_channels": 3,
+            "ceil_mode": False,
+            "mean": [0.0] * 3,
+            "std": [1.0] * 3,
+        },
+        "neck": {"type": "UNet", "channels": [*WIDTHS], "upsample": "transposed", "align": "pad"},
         "tasks": {"segmentation": {"type": "Segmentation", "num_classes": 3}},
     }
     config, _ = convert_state_dict(filled(shapes(True)), "milesial")

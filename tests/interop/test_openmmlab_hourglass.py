@@ -2,6 +2,7 @@ import logging
 
 import pytest
 import torch
+from converting import assert_named, assert_reads_pixels, convert
 from filling import assert_golden, conv, filled, hollow, image
 from hourglasses import HOURGLASS, SMALL, block, conv_norm, features, heatmaps, hourglass
 
@@ -51,6 +52,95 @@ MMPOSE = [
 ]
 
 
+def corner_head(stacks, classes):
+    """Names and shapes of mmdetection's CornerHead in a detector."""
+    width = 256
+    for stack in range(stacks):
+        for corner in ("bbox_head.tl", "bbox_head.br"):
+            module = f"{corner}_pool.{stack}"
+            yield from conv_norm(f"{module}.direction1_conv", 128, width, 3)
+            yield from conv_norm(f"{module}.direction2_conv", 128, width, 3)
+            yield from conv_norm(f"{module}.aftpool_conv", width, 128, 3)
+            yield from conv_norm(f"{module}.conv1", width, width, 1)
+            yield from conv_norm(f"{module}.conv2", width, width, 3)
+            for part, channels in (("heat", classes), ("off", 2), ("emb", 1)):
+                yield from conv(f"{corner}_{part}.{stack}.0.conv", width, width, 3)
+                yield from conv(f"{corner}_{part}.{stack}.1.conv", channels, width)
+
+
+def test_golden_corner_maps_of_mmdet():
+    """Two stacks; the last stage."""
+    sizes = {**SMALL, "out": 256}
+    config, model = convert(filled([*openmmlab(2, **sizes, prefix="backbone."), *corner_head(2, 3)]), "mmdet")
+    assert config["tasks"]["corners"]["cells"] == "image"
+    with torch.no_grad():
+        maps = model(image(48, 61))["corners"][1]
+    assert maps.keys() == CORNER_MAPS.keys()
+    for name, golden in CORNER_MAPS.items():
+        assert_golden([maps[name]], [golden])
+
+
+CORNER_MAPS = {
+    "top_left_heat": (
+        (-0.61293763, 1.3267255, 0.13997274),
+        [0.0024736896, -0.060980827, 0.87851894, 0.31119385, -0.38598293, 0.12453051],
+    ),
+    "top_left_embedding": (
+        (-0.64429325, 0.41048098, 0.015996472),
+        [-0.13403012, 0.26056439, 0.13544638, -0.058426641, 0.070974849, 0.046219256],
+    ),
+    "top_left_offset": (
+        (-0.80596721, 1.136517, 0.11378927),
+        [0.1479556, 0.89550096, 0.87374914, -0.2958912, 1.02284, 0.4780857],
+    ),
+    "bottom_right_heat": (
+        (-0.54985774, 0.67993462, 0.03513789),
+        [-0.078239813, -0.37570873, 0.48254722, 0.0022631809, 0.38264164, -0.16258286],
+    ),
+    "bottom_right_embedding": (
+        (-0.56458479, 0.54150265, 0.004592792),
+        [-0.35325617, 0.23113494, 0.41174316, -0.36093026, -0.17575777, 0.10468318],
+    ),
+    "bottom_right_offset": (
+        (-0.66224837, 0.22559988, -0.17746417),
+        [0.18223383, 0.15018103, 0.052910879, -0.22535682, -0.18467705, -0.10554648],
+    ),
+}
+
+
+@pytest.mark.slow
+def test_full_size_features_of_mmdet():
+    """Hourglass-52, on an image whose levels are odd."""
+    assert_golden(features(filled(openmmlab(1, **HOURGLASS)), "mmdet", image(127, 125)), FULL_SIZE, tolerance=3e-5)
+
+
+FULL_SIZE = [
+    ((0.0, 13.337915, 1.3639152), [0.22303145, 2.3889832, 6.3059177, 3.3807673, 3.0247793, 2.353888]),
+]
+
+
+@pytest.mark.parametrize("source", ["mmpose", "mmdet"])
+def test_images_are_normalised_by_imagenet_or_as_given(source, caplog):
+    state_dict = filled(openmmlab(2, **SMALL))
+    mean, std = torch.tensor([123.675, 116.28, 103.53]) / 255, torch.tensor([58.395, 57.12, 57.375]) / 255
+    with caplog.at_level(logging.WARNING, "densezoo"):
+        assert_reads_pixels(state_dict, source, mean.tolist(), std.tolist())
+    assert "mean=(0.485, 0.456, 0.406) is ImageNet's" in caplog.text
+    assert "std=(0.229, 0.224, 0.225) is ImageNet's" in caplog.text
+    caplog.clear()
+    mean, std = [0.1, 0.2, 0.3], [0.4, 0.5, 0.6]
+    with caplog.at_level(logging.WARNING, "densezoo"):
+        assert_reads_pixels(state_dict, source, mean, std, options={"mean": mean, "std": std})
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("source", ["mmpose", "mmdet"])
+@pytest.mark.parametrize(("stacks", "name"), [(1, "hourglass52"), (2, "hourglass104")])
+def test_the_network_is_the_named_one(source, stacks, name):
+    config, _ = convert_state_dict(hollow(openmmlab(stacks, **HOURGLASS)), source)
+    assert_named(config, name)
+
+
 @pytest.mark.parametrize("source", ["mmpose", "mmdet"])
 @pytest.mark.parametrize(("stacks", "count"), [(1, 93_662_848), (2, 187_700_352)])
 def test_published_parameter_counts(source, stacks, count, caplog):
@@ -77,7 +167,8 @@ def test_heads_of_every_stack_become_heatmaps():
     [
         ("mmpose", "head.multi_deconv_layers.0.0.weight"),
         ("mmpose", "head.final_layer.weight"),
-        ("mmdet", "bbox_head.tl_heat.0.0.conv.weight"),
+        ("mmdet", "bbox_head.heatmap_head.0.weight"),
+        ("mmdet", "bbox_head.tl_pool.0.conv1.conv.weight"),
     ],
 )
 def test_other_heads_are_left_out_and_named(source, head, caplog):

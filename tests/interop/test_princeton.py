@@ -2,6 +2,7 @@ import logging
 
 import pytest
 import torch
+from converting import assert_named, assert_reads_pixels
 from filling import assert_golden, conv, filled, hollow, image, norm
 from hourglasses import heatmaps
 
@@ -59,6 +60,33 @@ PRINCETON = [
     ((-2.2648029, 7.8021345, 3.0801983), [3.1394079, 2.2846408, 0.87381935, 3.2000992, 5.2222309, 2.2440753]),
     ((-22.489923, 61.458691, 14.681325), [37.366756, 42.396557, 14.183414, 14.538848, -7.5123372, 28.505939]),
 ]
+
+
+def test_images_are_in_0_to_1():
+    assert_reads_pixels(filled(princeton(1, 16, 3)), "princeton", [0.0] * 3, [1.0] * 3)
+
+
+@pytest.mark.slow
+def test_full_size():
+    """The published network of eight stacks; the first and the last of them."""
+    maps = heatmaps(filled(princeton(8, 256, 16)), "princeton", image(64, 64))
+    assert len(maps) == 8
+    assert_golden([maps[0], maps[7]], FULL_SIZE, tolerance=3e-5)
+
+
+FULL_SIZE = [
+    ((-16.605127, 21.52879, 0.53326842), [12.015032, 10.918873, -7.9497833, -5.2055407, 6.790236, -11.463152]),
+    (
+        (-8716341.0, 15016382.0, -240906.72),
+        [-3065984.5, -2687114.5, -1512060.9, -7706982.5, 331042.5, -312796.25],
+    ),
+]
+
+
+@pytest.mark.parametrize("stacks", [1, 8])
+def test_the_network_is_the_named_one(stacks):
+    config, _ = convert_state_dict(hollow(princeton(stacks, 256, 16)), "princeton")
+    assert_named(config, f"newell_hourglass_s{stacks}")
 
 
 def test_checkpoints_hold_the_trainer_around_the_network():

@@ -1,12 +1,16 @@
+import logging
+
 import pytest
 import torch
+from converting import assert_named, assert_reads_pixels, convert
 from filling import assert_golden, conv, filled, hollow, image, norm
 
-from densezoo.errors import DataError
+from densezoo.errors import ConfigError, DataError
 from densezoo.interop import convert_state_dict
-from densezoo.models import create_model
 
-BLOCKS = {"resnet18": (2, 2, 2, 2), "resnet50": (3, 4, 6, 3), "resnet101": (3, 4, 23, 3)}
+IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
+BASIC = ("resnet18", "resnet34")
+BLOCKS = {"resnet18": (2, 2, 2, 2), "resnet34": (3, 4, 6, 3), "resnet50": (3, 4, 6, 3), "resnet101": (3, 4, 23, 3)}
 
 
 def conv_norm(name, before, after, size):
@@ -16,7 +20,7 @@ def conv_norm(name, before, after, size):
 
 def resnet(name, in_channels=3):
     """Names and shapes of torchvision's ResNet without its classifier."""
-    expansion = 1 if name == "resnet18" else 4
+    expansion = 1 if name in BASIC else 4
     yield from conv("encoder.conv1", 64, in_channels, 7, bias=False)
     yield from norm("encoder.bn1", 64)
     before = 64
@@ -37,7 +41,7 @@ def resnet(name, in_channels=3):
 
 
 def widths_of(name):
-    return [64] + [64 * 2**stage * (1 if name == "resnet18" else 4) for stage in range(4)]
+    return [64] + [64 * 2**stage * (1 if name in BASIC else 4) for stage in range(4)]
 
 
 def block(name, before, after):
@@ -74,9 +78,9 @@ def linknet(name, depth):
         head = width
 
 
-def shapes(kind, name="resnet18", depth=5, in_channels=3):
-    """Names and shapes of a model of the source with two classes."""
-    channels = (40, 32, 24, 16, 8)[:depth]
+def shapes(kind, name="resnet18", depth=5, in_channels=3, channels=(40, 32, 24, 16, 8), classes=2):
+    """Names and shapes of a model of the source."""
+    channels = channels[:depth]
     yield from resnet(name, in_channels)
     if kind == "Unet":
         yield from unet(name, channels)
@@ -85,7 +89,7 @@ def shapes(kind, name="resnet18", depth=5, in_channels=3):
     else:
         yield from linknet(name, depth)
     size, width = (1, 32) if kind == "Linknet" else (3, channels[-1])
-    yield from conv("segmentation_head.0", 2, width, size)
+    yield from conv("segmentation_head.0", classes, width, size)
 
 
 GOLDEN = {
@@ -96,20 +100,23 @@ GOLDEN = {
 """Model to the logits of the source on image(64, 96)."""
 
 
+def logits(state_dict, **options):
+    _, model = convert(state_dict, "smp", **options)
+    with torch.no_grad():
+        (maps,) = model(image(64, 96))["segmentation"]
+    return maps["logits"]
+
+
 @pytest.mark.parametrize("kind", ["Unet", "UnetPlusPlus", "Linknet"])
 def test_logits_are_those_of_the_source(kind):
-    config, weights = convert_state_dict(filled(shapes(kind)), "smp")
-    model = create_model(config)
-    model.load_state_dict(weights, strict=True)
-    with torch.no_grad():
-        (maps,) = model.eval()(image(64, 96))["segmentation"]
-    assert maps["logits"].shape == (1, 2, 64, 96)
-    assert_golden([maps["logits"]], [GOLDEN[kind]])
+    found = logits(filled(shapes(kind)))
+    assert found.shape == (1, 2, 64, 96)
+    assert_golden([found], [GOLDEN[kind]])
 
 
-def fpn(merge, channels=128):
-    """Names and shapes of the source's FPN on a ResNet-18 with two classes."""
-    yield from resnet("resnet18")
+def fpn(merge, channels=128, name="resnet18", classes=2):
+    """Names and shapes of the source's FPN on a ResNet of basic blocks."""
+    yield from resnet(name)
     yield from conv("decoder.p5", 256, 512)
     for level, width in zip((4, 3, 2), (256, 128, 64), strict=True):
         yield from conv(f"decoder.p{level}.skip_conv", 256, width)
@@ -119,7 +126,7 @@ def fpn(merge, channels=128):
             yield from conv(f"{prefix}.0", channels, channels if block else 256, 3, bias=False)
             yield f"{prefix}.1.weight", (channels,)
             yield f"{prefix}.1.bias", (channels,)
-    yield from conv("segmentation_head.0", 2, channels if merge == "add" else 4 * channels)
+    yield from conv("segmentation_head.0", classes, channels if merge == "add" else 4 * channels)
 
 
 GOLDEN_FPN = {
@@ -130,13 +137,135 @@ GOLDEN_FPN = {
 
 @pytest.mark.parametrize(("merge", "fusion"), [("add", "sum"), ("cat", "concat")])
 def test_logits_of_the_fpn_are_those_of_the_source(merge, fusion):
-    config, weights = convert_state_dict(filled(fpn(merge)), "smp")
+    config, _ = convert_state_dict(hollow(fpn(merge)), "smp")
     assert config["tasks"]["segmentation"]["head"]["fusion"] == fusion
-    model = create_model(config)
-    model.load_state_dict(weights, strict=True)
-    with torch.no_grad():
-        (maps,) = model.eval()(image(64, 96))["segmentation"]
-    assert_golden([maps["logits"]], [GOLDEN_FPN[merge]])
+    assert_golden([logits(filled(fpn(merge)))], [GOLDEN_FPN[merge]])
+
+
+GOLDEN_OPTIONS = {
+    "bilinear": (
+        (-0.25205022, 0.31152076, 0.065765427),
+        [-0.011917103, 0.10878126, 0.045214348, 0.061912812, 0.15610132, 0.045533568],
+    ),
+    1: (
+        (-4.1837821, 1.4581275, -1.1988277),
+        [-0.28712916, -0.66477668, -0.8284384, 0.81601208, -1.8309636, 0.60384309],
+    ),
+    2: (
+        (-4.1487551, 1.3186734, -1.2091063),
+        [-0.28712916, -0.37063906, 0.058586035, 0.6872102, -1.8241229, 1.1228769],
+    ),
+}
+"""Interpolation of a Unet, or upsampling of an FPN, to the logits of the source on image(64, 96)."""
+
+
+def test_what_the_tensors_do_not_show_can_be_given():
+    assert_golden([logits(filled(shapes("Unet")), interpolation="bilinear")], [GOLDEN_OPTIONS["bilinear"]])
+    for upsampling in (1, 2):
+        assert_golden([logits(filled(fpn("add")), upsampling=upsampling)], [GOLDEN_OPTIONS[upsampling]])
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "assumed"),
+    [
+        ("Unet", {"interpolation": "nearest"}, ["interpolation='nearest' is smp's default; give interpolation="]),
+        (
+            "UnetPlusPlus",
+            {"interpolation": "nearest"},
+            ["'nearest' is smp's default; its UnetPlusPlus with"],
+        ),
+        ("Linknet", {}, []),
+        (
+            "FPN",
+            {"interpolation": "nearest", "upsampling": 2},
+            ["its FPN with", "upsampling=4 is smp's default"],
+        ),
+    ],
+)
+def test_what_is_assumed_is_said_and_what_is_given_is_not(kind, options, assumed, caplog):
+    tensors = hollow(fpn("add") if kind == "FPN" else shapes(kind))
+    with caplog.at_level(logging.WARNING, "densezoo"):
+        convert_state_dict(tensors, "smp")
+    messages = [record.getMessage() for record in caplog.records]
+    assert len(messages) == len(assumed) + 2
+    for message, expected in zip(messages, [*assumed, "mean=(0.485, 0.456", "std=(0.229, 0.224"], strict=True):
+        assert expected in message
+    caplog.clear()
+    with caplog.at_level(logging.WARNING, "densezoo"):
+        convert_state_dict(tensors, "smp", **IMAGENET, **options)
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "message"),
+    [
+        (
+            "Unet",
+            {"interpolation": "bicubic"},
+            r"'bicubic' of smp's Unet cannot be converted; ours does \['nearest'",
+        ),
+        ("UnetPlusPlus", {"interpolation": "bilinear"}, r"'bilinear' of smp's UnetPlusPlus cannot"),
+        ("FPN", {"interpolation": "bilinear"}, r"'bilinear' of smp's FPN cannot"),
+        ("FPN", {"upsampling": 8}, "enlarge=8 a divisor of the stride 4"),
+        ("Linknet", {"interpolation": "nearest"}, "Linknet of smp has no such option"),
+        ("Unet", {"upsampling": 2}, "an option of smp's FPN"),
+        ("Unet", {"mean": [0.5]}, "must have in_channels=3 numbers"),
+    ],
+)
+def test_options_that_cannot_be_are_refused(kind, options, message):
+    with pytest.raises(ConfigError, match=message):
+        convert_state_dict(hollow(fpn("add") if kind == "FPN" else shapes(kind)), "smp", **options)
+
+
+def test_images_are_normalised_by_imagenet_or_as_given():
+    state_dict = filled(shapes("Unet", depth=3))
+    assert_reads_pixels(state_dict, "smp", IMAGENET["mean"], IMAGENET["std"])
+    assert_reads_pixels(state_dict, "smp", [0.0] * 3, [1.0] * 3, options={"mean": [0.0] * 3, "std": [1.0] * 3})
+    grey = filled(shapes("Unet", depth=3, in_channels=1))
+    assert_reads_pixels(grey, "smp", [0.5], [0.5], channels=1)
+
+
+DEFAULT_CHANNELS = (256, 128, 64, 32, 16)
+NAMED = {
+    "unet_resnet34": list(shapes("Unet", "resnet34", channels=DEFAULT_CHANNELS, classes=1)),
+    "unetplusplus_resnet34": list(shapes("UnetPlusPlus", "resnet34", channels=DEFAULT_CHANNELS, classes=1)),
+    "linknet_resnet34": list(shapes("Linknet", "resnet34", classes=1)),
+    "fpn_resnet34": list(fpn("add", name="resnet34", classes=1)),
+}
+"""Named model to names and shapes of the source's, with its defaults."""
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_the_network_is_the_named_one(name):
+    config, _ = convert_state_dict(hollow(NAMED[name]), "smp")
+    assert_named(config, name)
+
+
+FULL_SIZE = {
+    "unet_resnet34": (
+        (-0.081161916, 0.47336945, 0.20130318),
+        [0.025694139, 0.23569316, 0.22220126, 0.22693455, 0.35893852, 0.19932011],
+    ),
+    "unetplusplus_resnet34": (
+        (-0.062171012, 0.23631409, 0.092684271),
+        [0.0055851527, 0.069915429, 0.070834972, 0.10727864, 0.12415869, 0.08655753],
+    ),
+    "linknet_resnet34": (
+        (-0.099697866, 0.58260393, 0.1198696),
+        [-0.043381453, 0.050692864, -0.013089267, 0.097558483, 0.44020537, 0.064013228],
+    ),
+    "fpn_resnet34": (
+        (-2.0630431, 2.1236145, 0.13100848),
+        [-0.79354417, -0.82849962, -0.62178737, -0.00056808215, 0.66285121, 1.1920986],
+    ),
+}
+"""Named model to the logits of the source on image(64, 96)."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMED)
+def test_full_size(name):
+    assert_golden([logits(filled(NAMED[name]))], [FULL_SIZE[name]], tolerance=3e-5)
 
 
 def test_narrow_branches_of_the_fpn_are_refused():
@@ -154,7 +283,14 @@ def test_narrow_branches_of_the_fpn_are_refused():
 )
 def test_decoder_and_encoder_are_read_from_the_tensors(kind, neck):
     config, _ = convert_state_dict(hollow(shapes(kind, "resnet50", in_channels=1)), "smp")
-    assert config["encoder"] == {"type": "Timm", "model": "resnet50", "strides": [2, 4, 8, 16, 32], "in_channels": 1}
+    assert config["encoder"] == {
+        "type": "Timm",
+        "model": "resnet50",
+        "strides": [2, 4, 8, 16, 32],
+        "in_channels": 1,
+        "mean": [0.5],
+        "std": [0.5],
+    }
     assert config["neck"] == neck
     kernel = 1 if kind == "Linknet" else 3
     head = {"type": "ConvHead", "final_kernel_size": kernel}

@@ -1,10 +1,12 @@
 import logging
 from collections import OrderedDict
+from functools import partial
 
 import pytest
 import torch
 from filling import fill, image
 from torch import nn
+from torchvision.models.convnext import LayerNorm2d
 from torchvision.ops import FeaturePyramidNetwork
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool, LastLevelP6P7
 
@@ -25,6 +27,9 @@ def group(channels):
     return nn.GroupNorm(2, channels)  # as many groups as ours has for 8 channels
 
 
+layer = partial(LayerNorm2d, eps=1e-6)
+
+
 @pytest.mark.parametrize(
     ("extra", "options", "strides"),
     [
@@ -34,10 +39,11 @@ def group(channels):
         (LastLevelP6P7(14, 8), {"in_strides": [4, 8, 16]}, [4, 8, 16, 32, 64]),
     ],
 )
-@pytest.mark.parametrize("norm", [None, nn.BatchNorm2d, group])
+@pytest.mark.parametrize("norm", [None, nn.BatchNorm2d, group, layer])
 @torch.no_grad()
 def test_it_gives_what_torchvision_gives(extra, options, strides, norm):
     fpn = filled(extra, norm)
+    options = options | ({"norm": "layer"} if norm is layer else {})
     if norm is not None and isinstance(extra, LastLevelP6P7):
         with pytest.raises(DataError, match="bare convolutions"):
             convert_state_dict(fpn.state_dict(), "torchvision_fpn", **options)
@@ -75,9 +81,34 @@ def test_what_tensors_do_not_show_is_reported(caplog):
         "torchvision_fpn: in_strides",
         "torchvision_fpn: pool",
     ]
-    caplog.clear()
-    convert_state_dict(filled(norm=group).state_dict(), "torchvision_fpn", in_strides=[4, 8, 16], pool=True)
-    assert [record.getMessage().split("=")[0] for record in caplog.records] == ["torchvision_fpn: norm"]
+    for options, assumed in [
+        ({}, ["norm='group'", "groups=2"]),
+        ({"norm": "group"}, ["groups=2"]),
+        ({"norm": "group", "groups": 2}, []),
+        ({"groups": 2}, ["norm='group'"]),
+        ({"norm": "layer"}, []),
+    ]:
+        caplog.clear()
+        given = {"in_strides": [4, 8, 16], "pool": False, **options}
+        convert_state_dict(filled(norm=group).state_dict(), "torchvision_fpn", **given)
+        found = [record.getMessage().removeprefix("torchvision_fpn: ").split(" ")[0] for record in caplog.records]
+        assert found == assumed
+
+
+@pytest.mark.parametrize(
+    ("norm", "options", "message"),
+    [
+        (group, {"norm": "gruop"}, "not of norm='gruop'; did you mean 'group'"),
+        (group, {"norm": "batch"}, "not of norm='batch'"),
+        (group, {"groups": 4}, "groups=4 cannot be converted; ours are norm='group' with 2 groups for 8"),
+        (group, {"norm": "layer", "groups": 2}, "norm='layer' without groups"),
+        (nn.BatchNorm2d, {"norm": "group"}, "the tensors are of norm='batch'"),
+        (None, {"groups": 2}, "the tensors are of norm='none'"),
+    ],
+)
+def test_a_normalisation_that_the_tensors_are_not_of_is_refused(norm, options, message):
+    with pytest.raises(ConfigError, match=message):
+        convert_state_dict(filled(norm=norm).state_dict(), "torchvision_fpn", **options)
 
 
 def test_what_does_not_fit_is_listed():

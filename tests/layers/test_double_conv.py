@@ -1,5 +1,7 @@
+import pytest
 import torch
 
+from densezoo.errors import ConfigError
 from densezoo.layers.double_conv import DoubleConv
 
 
@@ -9,3 +11,11 @@ def test_two_convolutions_with_or_without_padding_and_bias():
     assert DoubleConv(2, 3, padding=0).eval()(x).shape == (1, 3, 3, 1)
     assert sum(p.numel() for p in DoubleConv(2, 3, 4).parameters()) == 9 * (2 * 4 + 4 * 3) + 2 * (4 + 3)
     assert sum(p.numel() for p in DoubleConv(2, 3, 4, norm="none").parameters()) == 9 * (2 * 4 + 4 * 3) + 4 + 3
+
+
+def test_a_map_of_which_nothing_would_be_left_is_refused():
+    layers = DoubleConv(2, 3, padding=0).eval()
+    assert layers(torch.randn(1, 2, 5, 6)).shape == (1, 3, 1, 2)
+    with pytest.raises(ConfigError, match="leave nothing of a map of 9×4 cells, only of one of 5×5 or more"):
+        layers(torch.randn(1, 2, 9, 4))
+    assert DoubleConv(2, 3).eval()(torch.randn(1, 2, 1, 1)).shape == (1, 3, 1, 1)

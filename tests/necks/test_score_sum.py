@@ -23,6 +23,26 @@ def test_it_is_the_sum_of_upsampled_scores():
     assert sum(p.numel() for p in neck.parameters()) == (4 + 6 + 8 + 3) * 3
 
 
+@pytest.mark.parametrize("fusion", ["sum", "gated"])
+def test_scores_are_float32_under_autocast(fusion):
+    neck = ScoreSum([4, 6], [8, 16], channels=3, num_stages=2, fusion=fusion, num_levels=3).eval()
+    pyramid = [torch.randn(2, 4, 12, 8), torch.randn(2, 6, 6, 4)]
+    expected = neck.stage(0, pyramid)
+    with torch.autocast("cpu", torch.bfloat16):
+        out = neck.stage(0, pyramid)
+        half = neck.stage(0, [level.bfloat16() for level in pyramid])
+        last = neck(pyramid)[1]
+    assert torch.equal(out[0], expected[0])
+    rounded = neck.stage(0, [level.bfloat16().float() for level in pyramid])
+    assert torch.equal(half[0], rounded[0])
+    assert last[0].dtype == torch.float32
+
+
+def test_weights_of_another_precision_are_taken():
+    neck = ScoreSum([4], [8], channels=3, num_levels=2).double()
+    assert neck([torch.randn(1, 4, 6, 6, dtype=torch.double)])[0][0].dtype == torch.double
+
+
 def test_its_scores_are_a_models_maps():
     encoder = {"type": "NewellStem", "channels": 8, "norm": "none"}
     task = {"type": "Pose", "num_keypoints": 5, "head": {"type": "IdentityHead"}}

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from densezoo.interop.conversion import Weights, source
-from densezoo.interop.sources.bearpaw import MPII_MEAN, convert_bearpaw
+from densezoo.interop.sources.bearpaw import convert_bearpaw
 
 
 @source("anibali")
-def convert_anibali(weights: Weights, *, mean: Sequence[float] = MPII_MEAN) -> dict[str, Any]:
+def convert_anibali(weights: Weights, *, mean: Sequence[float] | None = None) -> dict[str, Any]:
     """Convert a network to pose heatmaps per stage; see `bearpaw`."""
     return convert_bearpaw(weights, mean=mean)

@@ -13,14 +13,17 @@ MPII_MEAN = (0.4404, 0.4440, 0.4327)  # of RGB in 0–1; the source subtracts it
 
 
 @source("bearpaw")
-def convert_bearpaw(weights: Weights, *, mean: Sequence[float] = MPII_MEAN) -> dict[str, Any]:
+def convert_bearpaw(weights: Weights, *, mean: Sequence[float] | None = None) -> dict[str, Any]:
     """Convert a network to pose heatmaps per stage.
 
     Args:
         weights: the state dict.
         mean: per channel, of RGB in 0–1, that is subtracted from images; the source works it out for each data set.
+            None for that of MPII.
     """
-    weights.assume("mean", tuple(mean), "that of MPII" if tuple(mean) == MPII_MEAN else "as given")
+    if mean is None:
+        mean = MPII_MEAN
+        weights.assume("mean", mean, "that of MPII")
     stacks, blocks = weights.count("hg."), weights.count("hg.0.hg.0.0.")
     levels = weights.count("hg.0.hg.") + 1
     stem = [

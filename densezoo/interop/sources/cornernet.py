@@ -52,65 +52,93 @@ CORNERNET = Names(
 )
 
 
-PARTS = {"heat": "heats", "embedding": "tags", "offset": "regrs"}
+@dataclass(frozen=True)
+class CornerNames:
+    """What a source calls the parts of the corner heads; each name begins with `tl_` or `br_`.
+
+    Attributes:
+        module: the corner modules.
+        layers: our name of a layer of theirs to convolution and normalisation.
+        branches: our name of a kind of map to theirs of its branches.
+        final: the last convolution of a branch.
+        prefix: of all of them.
+    """
+
+    module: str
+    layers: dict[str, tuple[str, str]]
+    branches: dict[str, str]
+    final: str
+    prefix: str = ""
+
+
+CORNERNET_CORNERS = CornerNames(
+    module="cnvs",
+    layers={
+        "before.0": ("p1_conv1.conv", "p1_conv1.bn"),
+        "before.1": ("p2_conv1.conv", "p2_conv1.bn"),
+        "after": ("p_conv1", "p_bn1"),
+        "skip": ("conv1", "bn1"),
+        "last": ("conv2.conv", "conv2.bn"),
+    },
+    branches={"heat": "heats", "embedding": "tags", "offset": "regrs"},
+    final="1",
+)
 CORNERS = {"top_left": "tl", "bottom_right": "br"}
-CORNER_HEADS = tuple(f"{corner}_{part}." for corner in CORNERS.values() for part in ("cnvs", *PARTS.values()))
+CORNER_HEADS = tuple(f"{corner}_{part}." for corner in CORNERS.values() for part in ("cnvs", "heats", "tags", "regrs"))
+"""Prefixes of CornerNet's heads."""
 CENTRES = ("ct_cnvs.", "ct_heats.", "ct_regrs.")  # of Duan's CenterNet, whose corners are pooled in another way, too
 POINTS = ("hm.", "hm_", "wh.", "reg.", "reg_", "hps.", "hp_offset.", "dep.", "rot.", "dim.")  # of Zhou's CenterNet
 
 
 @source("cornernet")
-def convert_cornernet(weights: Weights, *, heads: bool = True, rgb: bool = False) -> dict[str, Any]:
+def convert_cornernet(weights: Weights, *, heads: bool = True, rgb: bool | None = None) -> dict[str, Any]:
     """Convert a network to corner maps per stage, or a backbone to feature pyramids per stage.
 
     Args:
         weights: the state dict of the network, or of its backbone alone.
         heads: whether to convert CornerNet's heads; without them it is a backbone.
         rgb: turn the first convolution's channels around, so that the network takes RGB, as all images of densezoo are.
+            None leaves it at BGR and says so.
     """
     config = move_hourglasses(weights, CORNERNET, (lambda weight: weight.flip(1)) if rgb else None)
     order = -1 if rgb else 1
     config["encoder"] |= {"mean": list(BGR_MEAN[::order]), "std": list(BGR_STD[::order])}
-    if not rgb:
+    if rgb is None:
         weights.notes.append("the network takes BGR images; give rgb=True to have it take RGB, as densezoo's data is")
     if heads and weights.has("tl_cnvs.") and not weights.has("ct_cnvs."):
-        config["tasks"] = {"corners": _move_corner_heads(weights, config["neck"]["num_stages"])}
-        return config
+        corners = move_corner_heads(weights, CORNERNET_CORNERS, config["neck"]["num_stages"])
+        return config | {"tasks": {"corners": corners | {"nms_border": 1}}}
     why = "these heads have no counterpart here" if heads else "heads=False"
     weights.dead((*CORNER_HEADS, *CENTRES, *POINTS), f"{why}; the backbone is converted alone")
     return config
 
 
-def _move_corner_heads(weights: Weights, stacks: int) -> dict[str, Any]:
-    """Take CornerNet's heads and return the config of the task."""
+def move_corner_heads(weights: Weights, names: CornerNames, stacks: int) -> dict[str, Any]:
+    """Take CornerNet's heads and return the config of the task.
 
-    def conv_norm(conv: str, norm: str, target: str) -> None:
-        weights.layer(conv, f"{target}.conv")
-        weights.layer(norm, f"{target}.norm_act.0")
-
+    Raises:
+        DataError: tensors that show the sizes are missing.
+    """
     for stack in range(stacks):
         head = f"heads.{stack}.corners"
         for corner, short in CORNERS.items():
-            module, target = f"{short}_cnvs.{stack}", f"{head}.corners.{corner}"
-            for index in range(2):
-                name = f"{module}.p{index + 1}_conv1"
-                conv_norm(f"{name}.conv", f"{name}.bn", f"{target}.before.{index}")
-            conv_norm(f"{module}.p_conv1", f"{module}.p_bn1", f"{target}.after")
-            conv_norm(f"{module}.conv1", f"{module}.bn1", f"{target}.skip")
-            conv_norm(f"{module}.conv2.conv", f"{module}.conv2.bn", f"{target}.last")
-            for part, theirs in PARTS.items():
-                branch = f"{head}.branches.{corner}_{part}"
-                weights.layer(f"{short}_{theirs}.{stack}.0.conv", f"{branch}.0.conv")
-                weights.layer(f"{short}_{theirs}.{stack}.1", f"{branch}.1")
+            for layer, (conv, norm) in names.layers.items():
+                module, target = f"{names.prefix}{short}_{names.module}.{stack}", f"{head}.corners.{corner}.{layer}"
+                weights.layer(f"{module}.{conv}", f"{target}.conv")
+                weights.layer(f"{module}.{norm}", f"{target}.norm_act.0")
+            for part, theirs in names.branches.items():
+                branch, target = f"{names.prefix}{short}_{theirs}.{stack}", f"{head}.branches.{corner}_{part}"
+                weights.layer(f"{branch}.0.conv", f"{target}.0.conv")
+                weights.layer(f"{branch}.{names.final}", f"{target}.1")
+    first = f"{names.prefix}tl_{names.module}.0"
     return {
         "type": "Corners",
-        "num_classes": weights.width("tl_heats.0.1.weight"),
+        "num_classes": weights.width(f"{names.prefix}tl_{names.branches['heat']}.0.{names.final}.weight"),
         "cells": "image",
-        "nms_border": 1,
         "head": {
             "type": "Corner",
-            "channels": weights.width("tl_cnvs.0.conv2.conv.weight"),
-            "pool_channels": weights.width("tl_cnvs.0.p1_conv1.conv.weight"),
+            "channels": weights.width(f"{first}.{names.layers['last'][0]}.weight"),
+            "pool_channels": weights.width(f"{first}.{names.layers['before.0'][0]}.weight"),
         },
     }
 

@@ -1,6 +1,7 @@
 """U-Net of https://github.com/milesial/Pytorch-UNet, with transposed convolutions or bilinear upsampling.
 
-Its checkpoints hold a list `mask_values` beside the tensors, which is to be taken out before.
+Images are in 0–1, neither shifted nor scaled. Its checkpoints hold a list `mask_values` beside the tensors, which is to
+be taken out before.
 """
 
 from typing import Any
@@ -32,12 +33,15 @@ def convert_milesial(weights: Weights) -> dict[str, Any]:
         "upsample": "transposed" if transposed else "bilinear",
         "align": "pad",
     }
+    in_channels = weights.shape("inc.double_conv.0.weight")[1]
     return {
         "encoder": {
             "type": "PlainUNet",
             "channels": [width for _, width in encoder],
-            "in_channels": weights.shape("inc.double_conv.0.weight")[1],
+            "in_channels": in_channels,
             "ceil_mode": False,
+            "mean": [0.0] * in_channels,
+            "std": [1.0] * in_channels,
         },
         "neck": neck if middle == channels[:-1] else {**neck, "mid_channels": middle},
         "tasks": {"segmentation": {"type": "Segmentation", "num_classes": weights.width("outc.conv.weight")}},

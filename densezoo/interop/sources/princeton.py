@@ -1,8 +1,8 @@
 """Stacked hourglasses of princeton-vl/pytorch_stacked_hourglass.
 
 https://github.com/princeton-vl/pytorch_stacked_hourglass (models/posenet.py, models/layers.py). Every residual block of
-the source has a 1×1 convolution for its skip, used only where the width changes; the others are left out. Images are in
-0–1, neither shifted nor scaled. The pooling of the stem drops the last row of an odd map.
+the source has a 1×1 convolution for its skip, used only where the width changes; the others are left out. Images are
+RGB in 0–1, neither shifted nor scaled. The pooling of the stem drops the last row of an odd map.
 """
 
 from typing import Any

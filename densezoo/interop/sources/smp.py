@@ -1,16 +1,15 @@
 """Models of https://github.com/qubvel-org/segmentation_models.pytorch on its ResNets: Unet, UnetPlusPlus, Linknet, FPN.
 
-Which of them it is, and which ResNet, is read from the tensors; maps are doubled by the nearest cell, smp's default.
-How FPN joins its levels is read from its head.
-Outputs are logits. smp's Unet brings the last map to the image's own size, ours is twice the encoder's finest map, so
-the two agree for images of even size.
+Which of them it is, which ResNet, and how FPN joins its levels is read from the tensors. What they do not show is
+assumed to be smp's default, and said. Outputs are logits. smp's Unet brings the last map to the image's own size, ours
+is twice the encoder's finest map, so the two agree for images of even size.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from densezoo.errors import DataError
-from densezoo.interop.conversion import Weights, concat_order, source
+from densezoo.errors import ConfigError, DataError
+from densezoo.interop.conversion import Weights, concat_order, given_statistics, source
 
 RESNETS: dict[tuple[int, tuple[int, ...]], str] = {
     (2, (2, 2, 2, 2)): "resnet18",
@@ -27,15 +26,46 @@ NODES = "neck.stages.0.walk.nodes"
 
 
 @source("smp")
-def convert_smp(weights: Weights) -> dict[str, Any]:
-    """Move a state dict of `Unet`, `UnetPlusPlus`, `Linknet` or `FPN`; a classification head is left out."""
+def convert_smp(
+    weights: Weights,
+    *,
+    interpolation: str | None = None,
+    upsampling: int | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+) -> dict[str, Any]:
+    """Move a state dict of `Unet`, `UnetPlusPlus`, `Linknet` or `FPN`; a classification head is left out.
+
+    Args:
+        weights: the state dict.
+        interpolation: smp's `decoder_interpolation`: `'nearest'`, or for a Unet `'bilinear'`; None for `'nearest'`.
+            A Linknet has none.
+        upsampling: of an FPN's last map: 1, 2 or 4; None for 4. The others have none.
+        mean: of values in 0–1, per input channel; None for ImageNet's with three channels and 0.5 with others.
+        std: in the same way.
+
+    Raises:
+        ConfigError: an option that the model does not have, or a value that ours cannot do.
+        DataError: another encoder or decoder.
+    """
+    config = _network(weights, interpolation, upsampling)
+    channels = config["encoder"]["in_channels"]
+    why = "ImageNet's, as for smp's pretrained encoders" if channels == 3 else "a guess, since smp names none"
+    config["encoder"] |= given_statistics(weights, channels, mean, std, why)
+    return config
+
+
+def _network(weights: Weights, interpolation: str | None, upsampling: int | None) -> dict[str, Any]:
+    """Move the tensors and return the config."""
     if "decoder.p5.weight" in weights:
-        return _fpn(weights)
+        return _fpn(weights, interpolation, upsampling)
     found = [convert for key, convert in DECODERS.items() if key in weights]
     if not found:
         known = [*DECODERS, "decoder.p5.weight"]
         raise DataError(f"the state dict is of no known decoder, which would have one of {known}")
-    neck, widths = found[0](weights)
+    if upsampling is not None:
+        raise ConfigError(f"upsampling={upsampling} is an option of smp's FPN, and this is another model; leave it out")
+    neck, widths = found[0](weights, interpolation)
     encoder = _resnet(weights, len(widths))
     kernel = weights.shape(f"{HEAD}.weight")[2]
     weights.layer(HEAD, "heads.0.segmentation.branches.logits.0")
@@ -49,8 +79,29 @@ def _config(weights: Weights, encoder: dict[str, Any], neck: dict[str, Any], hea
     return {"encoder": encoder, "neck": neck, "tasks": {"segmentation": task}}
 
 
-def _fpn(weights: Weights) -> dict[str, Any]:
-    """Move an FPN: bare sums of its levels, then one branch per level, joined and enlarged four times."""
+def _doubling(weights: Weights, given: str | None, model: str, known: Sequence[str] = ("nearest",)) -> str:
+    """Return how maps are doubled, and note it if it was not given.
+
+    Raises:
+        ConfigError: in a way that ours cannot do.
+    """
+    if given is None and len(known) > 1:
+        weights.assume("interpolation", known[0], "smp's default")
+    elif given is None:
+        weights.notes.append(
+            f"interpolation={known[0]!r} is smp's default; its {model} with another cannot be converted"
+        )
+    elif given not in known:
+        raise ConfigError(f"interpolation={given!r} of smp's {model} cannot be converted; ours does {list(known)}")
+    return given or known[0]
+
+
+def _fpn(weights: Weights, interpolation: str | None, upsampling: int | None) -> dict[str, Any]:
+    """Move an FPN: bare sums of its levels, then one branch per level, joined and enlarged."""
+    _doubling(weights, interpolation, "FPN")
+    if upsampling is None:
+        upsampling = 4
+        weights.assume("upsampling", upsampling, "smp's default")
     levels = 4
     encoder = _resnet(weights, levels + 1)
     encoder["strides"] = [2 ** (level + 2) for level in range(levels)]
@@ -68,13 +119,13 @@ def _fpn(weights: Weights) -> dict[str, Any]:
     order = concat_order(*[joined // levels] * levels, order=reversed(range(levels))) if fusion == "concat" else None
     weights.layer(HEAD, f"{target}.finals.logits", order)
     neck = {"type": "FPN", "channels": weights.width("decoder.p5.weight"), "post": False}
-    head = {"type": "PyramidHead", "channels": channels, "fusion": fusion, "enlarge": 4, "align_corners": True}
+    head = {"type": "PyramidHead", "channels": channels, "fusion": fusion, "enlarge": upsampling, "align_corners": True}
     if channels < GROUPED_AS_OURS:
         raise DataError(f"branches of {channels} channels have other groups in smp than here; take 128 or more")
     return _config(weights, encoder, neck, head | {"dropout": 0.2})
 
 
-def _unet(weights: Weights) -> tuple[dict[str, Any], list[int]]:
+def _unet(weights: Weights, interpolation: str | None) -> tuple[dict[str, Any], list[int]]:
     depth = weights.count("decoder.blocks.")
     widths = _widths(weights, depth)
     channels = [widths[-1]]
@@ -82,10 +133,11 @@ def _unet(weights: Weights) -> tuple[dict[str, Any], list[int]]:
         node, level = f"decoder.blocks.{block}", depth - 1 - block
         _block(weights, node, f"{NODES}.{level}.refine", [channels[0], *widths[level - 1 : level]])
         channels.insert(0, weights.width(f"{node}.conv2.0.weight"))
-    return {"type": "UNet", "channels": channels, "finer_levels": 1, "upsample": "nearest"}, widths
+    upsample = _doubling(weights, interpolation, "Unet", ("nearest", "bilinear"))
+    return {"type": "UNet", "channels": channels, "finer_levels": 1, "upsample": upsample}, widths
 
 
-def _unetplusplus(weights: Weights) -> tuple[dict[str, Any], list[int]]:
+def _unetplusplus(weights: Weights, interpolation: str | None) -> tuple[dict[str, Any], list[int]]:
     depth = 1
     while f"decoder.blocks.x_0_{depth}.conv1.0.weight" in weights:
         depth += 1
@@ -98,10 +150,13 @@ def _unetplusplus(weights: Weights) -> tuple[dict[str, Any], list[int]]:
             above = channels[0] if back == 0 else widths[level]
             _block(weights, node, f"{NODES}.{level}_{column}.refine", [above, *widths[level - 1 : level] * column])
         channels.insert(0, weights.width(f"decoder.blocks.x_0_{row}.conv2.0.weight"))
+    _doubling(weights, interpolation, "UnetPlusPlus")
     return {"type": "UNetPlusPlus", "channels": channels, "finer_levels": 1}, widths
 
 
-def _linknet(weights: Weights) -> tuple[dict[str, Any], list[int]]:
+def _linknet(weights: Weights, interpolation: str | None) -> tuple[dict[str, Any], list[int]]:
+    if interpolation is not None:
+        raise ConfigError(f"interpolation={interpolation!r}: a Linknet of smp has no such option; leave it out")
     depth = weights.count("decoder.blocks.")
     widths = _widths(weights, depth)
     channels = [widths[-1]]
@@ -114,7 +169,7 @@ def _linknet(weights: Weights) -> tuple[dict[str, Any], list[int]]:
     return {"type": "LinkNet", "channels": channels, "finer_levels": 1}, widths
 
 
-DECODERS: dict[str, Callable[[Weights], tuple[dict[str, Any], list[int]]]] = {
+DECODERS: dict[str, Callable[[Weights, str | None], tuple[dict[str, Any], list[int]]]] = {
     "decoder.blocks.0.conv1.0.weight": _unet,
     "decoder.blocks.x_0_0.conv1.0.weight": _unetplusplus,
     "decoder.blocks.0.block.0.0.weight": _linknet,

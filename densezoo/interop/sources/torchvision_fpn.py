@@ -12,29 +12,41 @@ https://docs.pytorch.org/vision/stable/generated/torchvision.ops.FeaturePyramidN
 from collections.abc import Sequence
 from typing import Any
 
-from densezoo.errors import ConfigError, DataError
+from densezoo.errors import ConfigError, DataError, near_names
 from densezoo.interop.conversion import Weights, source
+from densezoo.layers.normalise import num_groups
 
 COARSEST = 32  # stride of the last level of torchvision's backbones
+BLIND = ("group", "layer")
+"""Normalisations whose tensors look the same."""
 
 
 @source("torchvision_fpn")
 def torchvision_fpn(
-    weights: Weights, in_strides: Sequence[int] | None = None, pool: bool = False, norm: str | None = None
+    weights: Weights,
+    *,
+    in_strides: Sequence[int] | None = None,
+    pool: bool | None = None,
+    norm: str | None = None,
+    groups: int | None = None,
 ) -> dict[str, Any]:
     """Convert a feature pyramid network.
 
     Args:
         weights: its state dict; older ones, with `inner_blocks.0.weight`, will do as well.
         in_strides: image pixels per cell of the levels that it takes; None for strides that double up to 32.
-        pool: whether it was built with `LastLevelMaxPool`, which has no tensors. `LastLevelP6P7` has some.
-        norm: the normalisation where it has one that keeps no running statistics; None for `'group'`.
+        pool: whether it was built with `LastLevelMaxPool`, which has no tensors; None for not. `LastLevelP6P7` has
+            some.
+        norm: the normalisation where it has one without running statistics, which tensors do not tell apart: `'group'`,
+            or `'layer'` for one over the channels of each cell, with eps 1e-6 as in torchvision's ConvNeXt; None for
+            `'group'`. Batch normalisation is seen.
+        groups: how many of them a group normalisation has; None for as many as ours.
 
     Returns:
         A config for `NECKS.build`.
 
     Raises:
-        ConfigError: another number of strides than of levels.
+        ConfigError: another number of strides than of levels, or a normalisation that ours is not.
         DataError: P6 and P7 of a pyramid that has a normalisation.
     """
     inside = "" if "inner_blocks.0.weight" in weights else ".0"
@@ -52,7 +64,7 @@ def torchvision_fpn(
         "in_channels": in_channels,
         "in_strides": list(in_strides),
         "channels": channels,
-        "norm": _norm(weights, norm),
+        "norm": _norm(weights, channels, norm, groups),
     }
     for level in range(count):
         ours = {"inner_blocks": f"pathway.nodes.{level}.laterals.0", "layer_blocks": f"posts.{level}"}
@@ -73,16 +85,34 @@ def torchvision_fpn(
             weights.layer(f"extra_blocks.{name}", f"stages.0.walk.beyond.{count + index}.1.conv")
     elif pool:
         config |= {"extra": "pool", "extra_levels": 1}
-    else:
+    elif pool is None:
         weights.assume("pool", False, "what the tensors do not show")
     return config
 
 
-def _norm(weights: Weights, given: str | None) -> str:
-    if "inner_blocks.0.1.weight" not in weights:
-        return "none"
-    if "inner_blocks.0.1.running_mean" in weights:
-        return "batch"
+def _norm(weights: Weights, channels: int, given: str | None, groups: int | None) -> str:
+    """Return our name of the normalisation, and note what of it is assumed.
+
+    Raises:
+        ConfigError: it was given as one that the tensors are not of, or that ours is not.
+    """
+    seen = "none" if "inner_blocks.0.1.weight" not in weights else "batch"
+    if seen == "none" or "inner_blocks.0.1.running_mean" in weights:
+        if given not in (None, seen) or groups is not None:
+            raise ConfigError(f"torchvision_fpn: the tensors are of norm={seen!r}; leave out norm and groups")
+        return seen
+    if given not in (None, *BLIND):
+        raise ConfigError(f"torchvision_fpn: the tensors are not of norm={given!r}; {near_names(str(given), BLIND)}")
     if given is None:
-        weights.assume("norm", "group", "the usual one without running statistics")
-    return given or "group"
+        weights.assume("norm", "group", "the usual one without running statistics ('layer' is the other)")
+    ours = num_groups(channels)
+    if given == "layer" and groups is None:
+        return "layer"
+    if groups is None:
+        weights.assume("groups", ours, f"that of our norm='group' with {channels} channels")
+    elif given == "layer" or groups != ours:
+        raise ConfigError(
+            f"torchvision_fpn: groups={groups} cannot be converted; ours are norm='group' with {ours} groups for "
+            f"{channels} channels, and norm='layer' without groups"
+        )
+    return "group"
