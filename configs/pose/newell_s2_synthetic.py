@@ -1,6 +1,6 @@
 """Two small stacked hourglasses on the embedded data set of drawn people; what `make demo` runs.
 
-Measured on 2 cores of an Intel Xeon (AMX bf16): 3.1 minutes of training, PCK@0.2 0.953 on the test split with flip
+Measured on 2 cores of an Intel Xeon (AMX bf16): 3.5 minutes of training, PCK@0.2 0.952 on the test split with flip
 test; the mean pose scores 0.454.
 
 densezoo train configs/pose/newell_s2_synthetic.py --work-dir runs/synthetic

@@ -6,6 +6,7 @@ Errors that the user can mend end in one line on stderr and exit code 2.
 import argparse
 import importlib
 import logging
+import os
 import sys
 from collections.abc import Sequence
 
@@ -56,6 +57,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     keep_freed_memory()
     try:
         code: int = module.run(options)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read the output, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except DenseZooError as error:
         print(f"densezoo {name}: {_one_line(error)}", file=sys.stderr)
         return 2

@@ -223,3 +223,11 @@ def test_every_tool_runs_as_a_script_from_anywhere(script, tmp_path):
     assert done.stderr.startswith(f"densezoo {script}: no {what} missing.py; ")
     assert done.stderr.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_reader_that_has_seen_enough_ends_the_command_quietly(tiny_config):
+    command = [sys.executable, str(ROOT / "tools" / "profile.py"), str(tiny_config)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process.stdout.close()  # as head does, sooner or later
+    assert process.stderr.read() == ""
+    assert process.wait() == 141
