@@ -204,6 +204,7 @@ def test_necks_build_only_what_reaches_the_levels_read(neck, config_of, out_leve
 
 @pytest.mark.parametrize("fusion_word", ["sum", "attention"])
 def test_necks_compile_in_one_graph(neck, config_of, fusion_word):
+    torch.compiler.reset()  # each neck is another variant of the same code, of which torch takes only so many
     module = build_neck(config_of(neck, num_stages=2, norm="batch", fusion=fusion_word), feedback_channels=0).eval()
     pyramid = pyramid_of(1, (9, 6))
     compiled = torch.compile(module, backend="eager", fullgraph=True)

@@ -99,6 +99,7 @@ def test_export(name):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", list_models())
 def test_inductor(name):
+    torch.compiler.reset()  # each model is another variant of the same code, of which torch takes only so many
     module = Maps(create_model(name).eval())
     images = image_of(module.model, SMALL.get(name, (64, 64)))
     with torch.no_grad():
