@@ -11,13 +11,12 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from densezoo.errors import ConfigError, near_names
-from densezoo.layers.double_conv import DoubleConv
+from densezoo.layers.double_conv import LOST, DoubleConv
 from densezoo.layers.image_statistics import image_statistics
 from densezoo.registry import ENCODERS
 from densezoo.types import Pyramid
 
 NUM_LEVELS = 5  # the paper's
-LOST = 2  # cells that two unpadded 3×3 convolutions take off each side
 
 
 @ENCODERS.register()

@@ -7,6 +7,8 @@ from densezoo.layers.conv import ConvNormAct
 
 SMALLEST_VALID = 5  # cells on a side, of which two unpadded 3×3 convolutions leave one
 
+LOST = 2  # cells that two unpadded 3×3 convolutions take off each side
+
 
 class DoubleConv(nn.Sequential):
     """Two 3×3 convolutions, each with normalisation and activation.

@@ -50,6 +50,13 @@ class LevelPlan:
         return len(self.channels) - 1 - self.extra
 
 
+def count_levels(in_channels: Sequence[int], num_levels: int | None) -> int:
+    """Return `num_levels`, or if it is None the number that the encoder gives, or 5 if it gives just one."""
+    if num_levels is not None:
+        return num_levels
+    return len(in_channels) if len(in_channels) > 1 else DEFAULT_LEVELS
+
+
 def plan_levels(
     neck: str,
     in_channels: Sequence[int],
@@ -79,8 +86,7 @@ def plan_levels(
     Raises:
         ConfigError: a number that cannot be; the message says which.
     """
-    if num_levels is None:
-        num_levels = len(in_channels) if len(in_channels) > 1 else DEFAULT_LEVELS
+    num_levels = count_levels(in_channels, num_levels)
     if num_levels < len(in_channels):
         raise ConfigError(
             f"{neck}: num_levels={num_levels}, but the encoder gives {len(in_channels)} levels, and the last would "

@@ -14,15 +14,15 @@ from typing import Any
 from torch import Tensor, nn
 
 from densezoo.errors import ConfigError, near_names
-from densezoo.layers.double_conv import DoubleConv
+from densezoo.layers.double_conv import LOST, DoubleConv
 from densezoo.layers.resize import double_bilinear_corners, fit, pad_around, resize_bilinear, resize_nearest
 from densezoo.layers.upsample import cut_or_resize
 from densezoo.necks.pathway import Blanks, Make, Resize, identity
 from densezoo.necks.staged_neck import (
-    DEFAULT_LEVELS,
     LevelPlan,
     Stage,
     StagedNeck,
+    count_levels,
     fusion_config,
     plan_levels,
     top_down,
@@ -35,7 +35,6 @@ RESIZES: dict[str, Resize] = {
     "transposed": cut_or_resize,  # of what the 2×2 up-convolution has doubled
 }
 ALIGNS = ("resize", "pad", "crop")
-LOST = 2  # cells that two unpadded 3×3 convolutions take off each side
 
 
 @NECKS.register()
@@ -94,8 +93,7 @@ class UNet(StagedNeck):
         if align not in ALIGNS:
             raise ConfigError(f"UNet: no align={align!r}; {near_names(align, ALIGNS)}")
         if channels is None:
-            finer = [max(in_channels[0] >> step, 1) for step in range(finer_levels, 0, -1)]
-            channels = encoder_widths(in_channels, num_levels, finer)
+            channels = encoder_widths(in_channels, num_levels, halved(in_channels[0], finer_levels))
         plan = plan_levels(
             "UNet",
             in_channels,
@@ -142,8 +140,13 @@ class UNet(StagedNeck):
 
 def encoder_widths(in_channels: Sequence[int], num_levels: int | None, finer: Sequence[int]) -> list[int]:
     """Return the widths of levels that keep the encoder's, behind those of `finer` levels."""
-    count = num_levels or (len(in_channels) if len(in_channels) > 1 else DEFAULT_LEVELS)
+    count = count_levels(in_channels, num_levels)
     return [*finer, *in_channels, *[in_channels[-1]] * (count - len(in_channels))]
+
+
+def halved(width: int, finer_levels: int) -> list[int]:
+    """Return widths of levels finer than one of `width`, each half of the next, finest first."""
+    return [max(width >> step, 1) for step in range(finer_levels, 0, -1)]
 
 
 def pool_and_convolve(norm: str, activation: str, padding: int = 1) -> Make:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from densezoo.layers.double_conv import DoubleConv
 from densezoo.necks.pathway import Blanks, Levels, Node, Skips, Walk
 from densezoo.necks.staged_neck import LevelPlan, Stage, StagedNeck, fusion_config, plan_levels
-from densezoo.necks.unet import encoder_widths, pool_and_convolve
+from densezoo.necks.unet import encoder_widths, halved, pool_and_convolve
 from densezoo.registry import FUSIONS, NECKS
 
 
@@ -101,8 +101,7 @@ class UNetPlusPlus(StagedNeck):
             ConfigError: a number that cannot be, or an unknown fusion, norm or activation.
         """
         if channels is None:
-            finer = [max(in_channels[0] >> step, 1) for step in range(finer_levels, 0, -1)]
-            channels = encoder_widths(in_channels, num_levels, finer)
+            channels = encoder_widths(in_channels, num_levels, halved(in_channels[0], finer_levels))
         plan = plan_levels(
             "UNetPlusPlus", in_channels, in_strides, channels, num_stages, num_levels, finer_levels, out_levels
         )
