@@ -70,14 +70,15 @@ class Neck(Protocol):
     Attributes:
         out_channels: width of every level that is read, finest first.
         out_strides: image pixels per cell of every level that is read.
-        out_origins: image coordinate, in pixels, of the corner of the first cell of every level that is read.
+        out_origins: of every stage, the image coordinate, in pixels, of the corner of the first cell of every level
+            that is read.
         out_levels: which of the neck's levels those are, 0 being the finest.
         num_stages: how many pyramids it gives.
     """
 
     out_channels: list[int]
     out_strides: list[int]
-    out_origins: list[float]
+    out_origins: list[list[float]]
     out_levels: list[int]
     num_stages: int
 
@@ -85,11 +86,11 @@ class Neck(Protocol):
         """Make what the first stage starts from."""
         ...
 
-    def stage(self, index: int, x: Pyramid) -> Pyramid:
-        """Run stage `index`."""
+    def stage(self, index: int, x: Pyramid) -> tuple[Pyramid, Tensor]:
+        """Run stage `index`; gives the levels that are read, and the finest map that it has made, for `merge`."""
         ...
 
-    def merge(self, index: int, x: Pyramid, pyramid: Pyramid, feedback: Sequence[Tensor] = ()) -> Pyramid:
+    def merge(self, index: int, x: Pyramid, finest: Tensor, feedback: Sequence[Tensor] = ()) -> Pyramid:
         """Make what stage `index` + 1 starts from, of what stage `index` got and gave and of fed-back raw maps."""
         ...
 

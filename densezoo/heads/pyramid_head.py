@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from densezoo.errors import ConfigError
 from densezoo.layers.conv import ConvNormAct
+from densezoo.layers.fusion import fusion_config
 from densezoo.layers.precision import full_precision
 from densezoo.layers.resize import resize_bilinear
 from densezoo.registry import FUSIONS, HEADS
@@ -85,8 +86,8 @@ class PyramidHead(nn.Module):
                 f"PyramidHead: channels={channels} must be at least 1, dropout={dropout} from 0 to below 1, and "
                 f"enlarge={enlarge} a divisor of the stride {finest}"
             )
-        config = {"type": fusion} if isinstance(fusion, str) else dict(fusion)
-        if not getattr(FUSIONS.get(config.get("type", "")), "uses_skips", True):
+        config = fusion_config(fusion)
+        if not getattr(FUSIONS.get(config["type"]), "uses_skips", True):
             raise ConfigError(f"PyramidHead: fusion {config['type']!r} would drop levels; read one with ConvHead")
         self.levels = read
         self.stride = finest // enlarge

@@ -49,7 +49,7 @@ class Backbone(nn.Module):
         encoder, neck = model.encoder, model.neck
         widths, strides, origins = encoder.channels, encoder.strides, encoder.origins
         if neck is not None:
-            widths, strides, origins = neck.out_channels, neck.out_strides, neck.out_origins
+            widths, strides, origins = neck.out_channels, neck.out_strides, neck.out_origins[-1]
         if any(origins):
             raise ConfigError(
                 f"the maps begin at {origins} pixels, but torchvision's detectors put every map's first cell at the "

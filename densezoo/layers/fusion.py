@@ -8,12 +8,13 @@ finer level), and with `norm` and `activation` if it asks for them. It carries `
 - `uses_skips` (true unless given): the node builds no laterals for a fusion that would not read them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from densezoo.errors import ConfigError
+from densezoo.errors import ConfigError, near_names
 from densezoo.layers.conv import ConvNormAct
 from densezoo.layers.normalise import MIN_GROUP_CHANNELS, make_activation
 from densezoo.registry import FUSIONS
@@ -241,3 +242,16 @@ def one_width(in_channels: Sequence[int], fusion: str) -> int:
     if len(set(in_channels)) != 1:
         raise ConfigError(f"fusion {fusion!r} needs maps of one width, got {list(in_channels)}; give one 'channels'")
     return in_channels[0]
+
+
+def fusion_config(fusion: str | Mapping[str, Any]) -> dict[str, Any]:
+    """Return the config of a fusion given by name or as a dict with `type`.
+
+    Raises:
+        ConfigError: a dict without `type`.
+    """
+    if isinstance(fusion, str):
+        return {"type": fusion}
+    if "type" not in fusion:
+        raise ConfigError(f"fusion={dict(fusion)} has no 'type'; {near_names('', FUSIONS.names())}")
+    return dict(fusion)

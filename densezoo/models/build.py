@@ -42,7 +42,7 @@ def build_model(
     configs = {name: dict(config) for name, config in (tasks or {}).items()}
     heads = {name: config.pop("head", {"type": "ConvHead"}) for name, config in configs.items()}
     built_tasks: dict[str, Task] = {name: TASKS.build(config, meta=meta) for name, config in configs.items()}
-    channels, strides, origins = built_encoder.channels, built_encoder.strides, built_encoder.origins
+    channels, strides, origins = built_encoder.channels, built_encoder.strides, [built_encoder.origins]
     built_neck: Neck | None = None
     feedback: list[tuple[str, str]] = []
     if neck is not None:
@@ -52,7 +52,7 @@ def build_model(
         neck_class = NECKS.get(neck_config.get("type", ""))
         if feedback and "feedback_channels" not in inspect.signature(neck_class).parameters:
             raise ConfigError(f"neck {neck_config['type']!r} takes no feedback; take 'feedback' out of the config")
-        if any(origins) and "in_origins" not in inspect.signature(neck_class).parameters:
+        if any(built_encoder.origins) and "in_origins" not in inspect.signature(neck_class).parameters:
             raise ConfigError(
                 f"encoder {encoder['type']!r} has convolutions without padding, and neck {neck_config['type']!r} "
                 "cannot tell where its maps lie then; take neck=dict(type='UNet', align='crop'), or padding='same'"
@@ -65,7 +65,7 @@ def build_model(
                 neck_config,
                 in_channels=channels,
                 in_strides=strides,
-                in_origins=origins,
+                in_origins=built_encoder.origins,
                 feedback_channels=fed_channels,
             )
         except ConfigError as error:
@@ -81,15 +81,14 @@ def build_model(
                 f"no head reads the encoder's strides {strides[read[-1] + 1 :]}; ask it for {strides[: read[-1] + 1]}, "
                 "or put a neck in between"
             )
-    num_stages = 1 if built_neck is None else built_neck.num_stages
     stage_heads = [
         {
             name: HEADS.build(
-                heads[name], in_channels=channels, in_strides=strides, in_origins=origins, outputs=task.outputs
+                heads[name], in_channels=channels, in_strides=strides, in_origins=stage_origins, outputs=task.outputs
             )
             for name, task in built_tasks.items()
         }
-        for _ in range(num_stages if built_tasks else 0)
+        for stage_origins in (origins if built_tasks else ())
     ]
     return DenseModel(built_encoder, built_neck, stage_heads, built_tasks, feedback)
 

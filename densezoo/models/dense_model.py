@@ -88,7 +88,7 @@ class DenseModel(nn.Module):
         if self.neck is not None:
             x = self.neck.begin(x)
         for index in range(self.num_stages):
-            pyramid = x if self.neck is None else self.neck.stage(index, x)
+            pyramid, finest = (x, x[0]) if self.neck is None else self.neck.stage(index, x)
             pyramids.append(pyramid)
             is_last = index + 1 == self.num_stages
             read = set(tasks) if is_last or not last_only else set()
@@ -98,7 +98,7 @@ class DenseModel(nn.Module):
                 if task in read:
                     outputs[task].append(maps[task])
             if self.neck is not None and not is_last:
-                x = self.neck.merge(index, x, pyramid, [maps[task][name] for task, name in self.feedback])
+                x = self.neck.merge(index, x, finest, [maps[task][name] for task, name in self.feedback])
         return pyramids, outputs
 
     def _normalise(self, images: Tensor) -> Tensor:

@@ -11,15 +11,18 @@ both sides alike at even sizes, and batch normalisation has torch's epsilon and 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeVar
 
 from torch import nn
 
 from densezoo.errors import ConfigError
 from densezoo.layers.conv import ConvNormAct
+from densezoo.layers.fusion import fusion_config
 from densezoo.layers.normalise import make_activation
+from densezoo.necks.level_plan import LevelPlan, plan_levels, stage_plans
 from densezoo.necks.pathway import Blanks, Levels, Pathway, Skips, Walk
-from densezoo.necks.staged_neck import LevelPlan, Stage, StagedNeck, fusion_config, plan_levels, top_down
+from densezoo.necks.staged_neck import StagedNeck, top_down
 from densezoo.registry import NECKS
 
 Item = TypeVar("Item")
@@ -34,7 +37,7 @@ class Repeat(Walk):
         """Make both pathways for levels with these skips; the way back ends at level `last`."""
         super().__init__()
         self.coarsest = plan.coarsest
-        self.there = top_down(replace(plan, out=[0]), there)(skips)
+        self.there = top_down(there)(replace(plan, out=[0]), skips)
         inner = self.there.out_channels
         widths = {level: self._choose(level, list(skips[level]), inner[level]) for level in range(last + 1)}
         self.back = Pathway(back, widths, plan.channels)
@@ -139,11 +142,5 @@ class BiFPN(StagedNeck):
 
         there = Blanks(fusion_config(fusion), norm, activation, lateral=project, pre=project, refine=refine)
         back = replace(there, pre=shrink)
-
-        def walk(skips: Mapping[int, Sequence[int]]) -> BiFPNWalk:
-            return BiFPNWalk(plan, skips, there, back, repeats)
-
-        def stage(first: bool) -> nn.Module:
-            return Stage(plan, first, shrink, walk)
-
-        super().__init__(plan, num_stages, feedback_channels, stage)
+        walk = partial(BiFPNWalk, there=there, back=back, repeats=repeats)
+        super().__init__(stage_plans(plan, num_stages), feedback_channels, shrink, walk)

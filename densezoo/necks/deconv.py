@@ -10,10 +10,12 @@ from typing import Any
 
 from torch import nn
 
+from densezoo.layers.fusion import fusion_config
 from densezoo.layers.upsample import TransposedConvNormAct, cut_or_resize
+from densezoo.necks.level_plan import plan_levels, stage_plans
 from densezoo.necks.pathway import Blanks
-from densezoo.necks.staged_neck import Stage, StagedNeck, fusion_config, plan_levels, top_down
-from densezoo.necks.unet import pool_and_convolve
+from densezoo.necks.staged_neck import StagedNeck, top_down
+from densezoo.necks.ways_down import pool_and_convolve
 from densezoo.registry import NECKS
 
 
@@ -62,8 +64,5 @@ class Deconv(StagedNeck):
             return TransposedConvNormAct(in_channels, out_channels, norm, activation, bias=norm == "none")
 
         blanks = Blanks(fusion_config(fusion), norm, activation, pre=pre, resize=cut_or_resize)
-
-        def stage(first: bool) -> nn.Module:
-            return Stage(plan, first, pool_and_convolve(norm, activation), top_down(plan, blanks))
-
-        super().__init__(plan, num_stages, feedback_channels, stage)
+        down = pool_and_convolve(norm, activation)
+        super().__init__(stage_plans(plan, num_stages), feedback_channels, down, top_down(blanks))

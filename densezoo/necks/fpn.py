@@ -7,14 +7,18 @@ https://arxiv.org/abs/1708.02002. Defaults are the paper's: 256 channels, biases
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from torch import nn
 
 from densezoo.errors import ConfigError, near_names
 from densezoo.layers.conv import ConvNormAct
-from densezoo.necks.pathway import Blanks, Levels, Make, Pathway, Skips, Walk
-from densezoo.necks.staged_neck import LevelPlan, Stage, StagedNeck, fusion_config, plan_levels, top_down
+from densezoo.layers.fusion import fusion_config
+from densezoo.necks.level_plan import LevelPlan, plan_levels, stage_plans
+from densezoo.necks.pathway import Blanks, Levels, Pathway, Skips, Walk
+from densezoo.necks.staged_neck import StagedNeck, top_down
+from densezoo.necks.ways_down import halve
 from densezoo.registry import NECKS
 
 EXTRAS = ("pool", "conv", "conv_of_input")
@@ -36,7 +40,7 @@ class FPNWalk(Walk):
             read.append(plan.coarsest)
         self.pathway: Pathway | None = None
         if read:
-            self.pathway = top_down(replace(plan, out=read), blanks)(skips)
+            self.pathway = top_down(blanks)(replace(plan, out=read), skips)
         self.out_channels = {level: plan.channels[level] for level in [*read, *beyond]}
         conv = conv3x3(blanks.norm, blanks.activation)
         self.posts = nn.ModuleDict()
@@ -117,14 +121,8 @@ class FPN(StagedNeck):
         if extra not in EXTRAS:
             raise ConfigError(f"FPN: no extra={extra!r}; {near_names(extra, EXTRAS)}")
         blanks = fpn_blanks(fusion, norm, activation)
-
-        def walk(skips: Mapping[int, Sequence[int]]) -> FPNWalk:
-            return FPNWalk(plan, skips, blanks, extra, post)
-
-        def stage(first: bool) -> nn.Module:
-            return Stage(plan, first, halve(norm, activation), walk)
-
-        super().__init__(plan, num_stages, feedback_channels, stage)
+        walk = partial(FPNWalk, blanks=blanks, extra=extra, post=post)
+        super().__init__(stage_plans(plan, num_stages), feedback_channels, halve(norm, activation), walk)
 
 
 def conv3x3(norm: str, activation: str) -> Callable[..., nn.Module]:
@@ -143,13 +141,3 @@ def fpn_blanks(fusion: str | Mapping[str, Any], norm: str, activation: str) -> B
         return ConvNormAct(in_channels, out_channels, 1, 1, norm, "none", bias=norm == "none")
 
     return Blanks(fusion_config(fusion), norm, activation, lateral=lateral)
-
-
-def halve(norm: str, activation: str) -> Make:
-    """Return the family's own way down, a strided 3×3 convolution."""
-    conv = conv3x3(norm, activation)
-
-    def down(level: int, in_channels: int, out_channels: int) -> nn.Module:
-        return conv(in_channels, out_channels, stride=2)
-
-    return down

@@ -8,13 +8,16 @@ what the last 3×3 convolutions make of them, and convolutions have no activatio
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from torch import nn
 
-from densezoo.necks.fpn import conv3x3, fpn_blanks, halve
+from densezoo.necks.fpn import conv3x3, fpn_blanks
+from densezoo.necks.level_plan import LevelPlan, plan_levels, stage_plans
 from densezoo.necks.pathway import Blanks, Levels, Pathway, Skips, Walk
-from densezoo.necks.staged_neck import LevelPlan, Stage, StagedNeck, plan_levels, top_down
+from densezoo.necks.staged_neck import StagedNeck, top_down
+from densezoo.necks.ways_down import halve
 from densezoo.registry import NECKS
 
 
@@ -24,7 +27,7 @@ class ThereAndBack(Walk):
     def __init__(self, plan: LevelPlan, skips: Mapping[int, Sequence[int]], there: Blanks, back: Blanks) -> None:
         """Make both pathways for levels with these skips."""
         super().__init__()
-        self.there = top_down(replace(plan, out=[0]), there)(skips)
+        self.there = top_down(there)(replace(plan, out=[0]), skips)
         inner = {level: [self.there.out_channels[level]] for level in range(plan.out[-1] + 1)}
         self.back = Pathway(back, inner, plan.channels)
         self.out_channels = self.back.out_channels
@@ -83,11 +86,5 @@ class PAFPN(StagedNeck):
 
         there = fpn_blanks(fusion, norm, activation)
         back = replace(there, lateral=smooth, pre=shrink)
-
-        def walk(skips: Mapping[int, Sequence[int]]) -> ThereAndBack:
-            return ThereAndBack(plan, skips, there, back)
-
-        def stage(first: bool) -> nn.Module:
-            return Stage(plan, first, shrink, walk, post)
-
-        super().__init__(plan, num_stages, feedback_channels, stage)
+        walk = partial(ThereAndBack, there=there, back=back)
+        super().__init__(stage_plans(plan, num_stages), feedback_channels, shrink, walk, post)

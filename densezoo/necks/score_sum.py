@@ -11,14 +11,16 @@ bilinear one that is fixed here, and pads the image by 100 pixels.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from densezoo.layers.conv import ConvNormAct
+from densezoo.layers.fusion import fusion_config
 from densezoo.layers.precision import full_precision
 from densezoo.layers.resize import resize_bilinear
-from densezoo.necks.fpn import halve
+from densezoo.necks.level_plan import plan_levels, stage_plans
 from densezoo.necks.pathway import Blanks
-from densezoo.necks.staged_neck import Stage, StagedNeck, fusion_config, plan_levels, top_down
+from densezoo.necks.staged_neck import StagedNeck, top_down
+from densezoo.necks.ways_down import halve
 from densezoo.registry import NECKS
 from densezoo.types import Pyramid
 
@@ -67,14 +69,11 @@ class ScoreSum(StagedNeck):
             return ConvNormAct(in_channels, out_channels, 1, 1, norm, "none", bias=norm == "none")
 
         blanks = Blanks(fusion_config(fusion), norm, activation, lateral=classify, resize=resize_bilinear)
+        down = halve(norm, activation)
+        super().__init__(stage_plans(plan, num_stages), feedback_channels, down, top_down(blanks))
 
-        def stage(first: bool) -> nn.Module:
-            return Stage(plan, first, halve(norm, activation), top_down(plan, blanks))
-
-        super().__init__(plan, num_stages, feedback_channels, stage)
-
-    def stage(self, index: int, x: Pyramid) -> Pyramid:
-        """Run stage `index` in full precision; gives the read levels, finest first."""
+    def stage(self, index: int, x: Pyramid) -> tuple[Pyramid, Tensor]:
+        """Run stage `index` in full precision; gives the read levels, finest first, and the finest map made."""
         dtype = next(self.stages[index].parameters()).dtype
         with full_precision(x[0]):
             return super().stage(index, [level.to(dtype) for level in x])

@@ -14,34 +14,42 @@ from torch import Tensor, nn
 
 from densezoo.errors import ConfigError, near_names
 from densezoo.layers.conv import ConvNormAct
+from densezoo.layers.fusion import fusion_config
 from densezoo.layers.normalise import make_activation
 from densezoo.layers.residual import BasicBlock, Residual
+from densezoo.necks.level_plan import plan_levels, stage_plans
 from densezoo.necks.pathway import Blanks
-from densezoo.necks.staged_neck import Merge, Stage, StagedNeck, fusion_config, plan_levels, top_down
+from densezoo.necks.staged_neck import Merge, StagedNeck, top_down
 from densezoo.registry import NECKS
 
 
-class LawMerge(nn.Module):
-    """Between CornerNet's stacks: residual(act(1×1-norm(input) + 1×1-norm(features))), without feedback."""
+class LawMerge(Merge):
+    """Between CornerNet's stacks: residual(act(1×1-norm(input) + 1×1-norm(features))), and fed-back maps likewise."""
 
-    def __init__(self, in_channels: int | None, features: int, channels: int, norm: str, activation: str) -> None:
-        """Make the layers; `features` is the width of the stage's output, `in_channels` None leaves the input out."""
-        super().__init__()
+    def __init__(
+        self,
+        in_channels: int | None,
+        features: int,
+        channels: int,
+        feedback_channels: int,
+        norm: str,
+        activation: str,
+    ) -> None:
+        """Make the layers; `features` is the width of the stage's output, the others are as in `Merge`."""
+        super().__init__(None, channels, 0)
 
         def project(width: int) -> nn.Module:
             return ConvNormAct(width, channels, 1, norm=norm, activation="none", bias=norm == "none")
 
-        self.input = None if in_channels is None else project(in_channels)
         self.features = project(features)
+        self.feedback = project(feedback_channels) if feedback_channels else None
+        self.input = None if in_channels is None else project(in_channels)
         self.activation = make_activation(activation)
         self.block = BasicBlock(channels, channels, 1, norm, activation)
 
     def forward(self, x: Tensor, features: Tensor, feedback: Sequence[Tensor]) -> Tensor:
-        """Map x (N, C in, h, w) and features (N, C', h, w) to (N, C, h, w)."""
-        merged: Tensor = self.features(features)
-        if self.input is not None:
-            merged = self.input(x) + merged
-        out: Tensor = self.block(self.activation(merged))
+        """Map x (N, C in, h, w), features (N, C', h, w) and maps of any size to (N, C, h, w)."""
+        out: Tensor = self.block(self.activation(super().forward(x, features, feedback)))
         return out
 
 
@@ -96,12 +104,10 @@ class StackedHourglass(StagedNeck):
             raise ConfigError(f"StackedHourglass: blocks={blocks} must be one count, or {len(plan.channels)} of them")
         if block not in ("residual", "basic"):
             raise ConfigError(f"StackedHourglass: no block={block!r}; {near_names(block, ('residual', 'basic'))}")
-        if block == "basic" and feedback_channels and num_stages > 1:
-            raise ConfigError("StackedHourglass: block='basic' takes no feedback; take 'feedback' out of the config")
         newell = block == "residual"
         if out_channels is not None and (newell or out_channels < 1):
             raise ConfigError(f"StackedHourglass: out_channels={out_channels} needs block='basic', and at least 1")
-        read = [out_channels or plan.channels[level] for level in plan.out]
+        widths_out = [out_channels or width for width in plan.channels]
         bias = newell or norm == "none"
 
         def chain(count: int, in_channels: int, out_channels: int, stride: int = 1, last: bool = False) -> nn.Module:
@@ -130,20 +136,16 @@ class StackedHourglass(StagedNeck):
 
         def post(level: int, in_channels: int, out_channels: int) -> nn.Module:
             before = chain(counts[level], in_channels, out_channels) if newell else nn.Identity()
-            width = read[plan.out.index(level)]
             return nn.Sequential(
-                before, ConvNormAct(out_channels, width, 1 if newell else 3, 1, norm, activation, bias)
+                before, ConvNormAct(out_channels, widths_out[level], 1 if newell else 3, 1, norm, activation, bias)
             )
 
         blanks = Blanks(fusion_config(fusion), norm, activation, lateral=lateral, pre=pre)
 
-        def stage(first: bool) -> nn.Module:
-            return Stage(plan, first, down, top_down(plan, blanks), post)
-
         def merge(in_channels: int | None, channels: int, feedback_channels: int) -> nn.Module:
             if newell:
                 return Merge(in_channels, channels, feedback_channels)
-            return LawMerge(in_channels, read[0], channels, norm, activation)
+            return LawMerge(in_channels, widths_out[0], channels, feedback_channels, norm, activation)
 
-        super().__init__(plan, num_stages, feedback_channels, stage, merge)
-        self.out_channels = read
+        super().__init__(stage_plans(plan, num_stages), feedback_channels, down, top_down(blanks), post, merge)
+        self.out_channels = [widths_out[level] for level in plan.out]

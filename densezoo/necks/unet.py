@@ -7,26 +7,20 @@ normalises as U-Nets on today's encoders do.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
 
 from densezoo.errors import ConfigError, near_names
-from densezoo.layers.double_conv import LOST, DoubleConv
+from densezoo.layers.double_conv import DoubleConv
+from densezoo.layers.fusion import fusion_config
 from densezoo.layers.resize import double_bilinear_corners, fit, pad_around, resize_bilinear, resize_nearest
 from densezoo.layers.upsample import cut_or_resize
-from densezoo.necks.pathway import Blanks, Make, Resize, identity
-from densezoo.necks.staged_neck import (
-    LevelPlan,
-    Stage,
-    StagedNeck,
-    count_levels,
-    fusion_config,
-    plan_levels,
-    top_down,
-)
+from densezoo.necks.level_plan import encoder_widths, halved, plan_levels, shift_by_crops, stage_plans
+from densezoo.necks.pathway import Blanks, Resize, identity
+from densezoo.necks.staged_neck import StagedNeck, top_down
+from densezoo.necks.ways_down import pool_and_convolve
 from densezoo.registry import NECKS
 
 RESIZES: dict[str, Resize] = {
@@ -85,8 +79,8 @@ class UNet(StagedNeck):
             in_origins: image coordinate of the corner of each encoder level's first cell; None where all are 0.
 
         Raises:
-            ConfigError: a number that cannot be, an unknown fusion, upsample, align, norm or activation, several stages
-                of valid convolutions, or an encoder of valid convolutions without `align='crop'`.
+            ConfigError: a number that cannot be, an unknown fusion, upsample, align, norm or activation, or an encoder
+                of valid convolutions without `align='crop'`.
         """
         if upsample not in RESIZES:
             raise ConfigError(f"UNet: no upsample={upsample!r}; {near_names(upsample, RESIZES)}")
@@ -106,12 +100,11 @@ class UNet(StagedNeck):
             in_origins=in_origins,
         )
         valid = align == "crop"
-        if valid and num_stages > 1:
-            raise ConfigError("UNet: align='crop' loses the border once; take num_stages=1, or align='resize'")
         if not valid and len(set(plan.origins)) > 1:
             raise ConfigError("UNet: the encoder's valid convolutions shift its levels; take align='crop'")
+        plans = stage_plans(plan, num_stages)
         if valid:
-            plan = replace(plan, origins=_origins_of_crops(plan))
+            plans = shift_by_crops(plans)
         middle = plan.channels[:-1] if mid_channels is None else list(mid_channels)
         if len(middle) != len(plan.channels) - 1:
             raise ConfigError(f"UNet: mid_channels={mid_channels} must be {len(plan.channels) - 1} widths")
@@ -131,33 +124,8 @@ class UNet(StagedNeck):
             refine=refine,
             resize=_joining(upsample, align),
         )
-
-        def stage(first: bool) -> nn.Module:
-            return Stage(plan, first, pool_and_convolve(norm, activation, padding), top_down(plan, blanks))
-
-        super().__init__(plan, num_stages, feedback_channels, stage)
-
-
-def encoder_widths(in_channels: Sequence[int], num_levels: int | None, finer: Sequence[int]) -> list[int]:
-    """Return the widths of levels that keep the encoder's, behind those of `finer` levels."""
-    count = count_levels(in_channels, num_levels)
-    return [*finer, *in_channels, *[in_channels[-1]] * (count - len(in_channels))]
-
-
-def halved(width: int, finer_levels: int) -> list[int]:
-    """Return widths of levels finer than one of `width`, each half of the next, finest first."""
-    return [max(width >> step, 1) for step in range(finer_levels, 0, -1)]
-
-
-def pool_and_convolve(norm: str, activation: str, padding: int = 1) -> Make:
-    """Return the family's own way down: 2×2 max-pooling, then two 3×3 convolutions."""
-
-    def down(level: int, in_channels: int, out_channels: int) -> nn.Module:
-        # ceil_mode keeps a last odd row and lets maps of a single cell through
-        pool = nn.MaxPool2d(2, ceil_mode=True)
-        return nn.Sequential(pool, DoubleConv(in_channels, out_channels, None, norm, activation, padding))
-
-    return down
+        down = pool_and_convolve(norm, activation, padding)
+        super().__init__(plans, feedback_channels, down, top_down(blanks))
 
 
 def _joining(upsample: str, align: str) -> Resize:
@@ -178,13 +146,3 @@ def _crop(upsample: str, x: Tensor, size: tuple[int, int]) -> Tensor:
 def _double(upsample: str, x: Tensor) -> Tensor:
     """Double a map that no up-convolution has doubled yet."""
     return x if upsample == "transposed" else RESIZES[upsample](x, (2 * x.shape[-2], 2 * x.shape[-1]))
-
-
-def _origins_of_crops(plan: LevelPlan) -> list[float]:
-    """Return where the levels lie after valid convolutions on the way up, and on the neck's own way down."""
-    origins = list(plan.origins)
-    for level in range(plan.finer + len(plan.incoming), plan.coarsest + 1):
-        origins[level] = origins[level - 1] + LOST * plan.strides[level]
-    for level in range(plan.coarsest - 1, -1, -1):
-        origins[level] = origins[level + 1] + LOST * plan.strides[level]
-    return origins

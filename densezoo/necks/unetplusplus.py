@@ -11,14 +11,17 @@ rather than on several nodes of the finest one.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
 
 from densezoo.layers.double_conv import DoubleConv
+from densezoo.layers.fusion import fusion_config
+from densezoo.necks.level_plan import LevelPlan, encoder_widths, halved, plan_levels, stage_plans
 from densezoo.necks.pathway import Blanks, Levels, Node, Skips, Walk
-from densezoo.necks.staged_neck import LevelPlan, Stage, StagedNeck, fusion_config, plan_levels
-from densezoo.necks.unet import encoder_widths, halved, pool_and_convolve
+from densezoo.necks.staged_neck import StagedNeck
+from densezoo.necks.ways_down import pool_and_convolve
 from densezoo.registry import FUSIONS, NECKS
 
 
@@ -110,9 +113,5 @@ class UNetPlusPlus(StagedNeck):
             return DoubleConv(in_channels, out_channels, None, norm, activation)
 
         blanks = Blanks(fusion_config(fusion), norm, activation, refine=refine)
-
-        def stage(first: bool) -> nn.Module:
-            down = pool_and_convolve(norm, activation)
-            return Stage(plan, first, down, lambda skips: DenseGrid(plan, skips, blanks))
-
-        super().__init__(plan, num_stages, feedback_channels, stage)
+        down = pool_and_convolve(norm, activation)
+        super().__init__(stage_plans(plan, num_stages), feedback_channels, down, partial(DenseGrid, blanks=blanks))

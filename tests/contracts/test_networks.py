@@ -32,10 +32,11 @@ def build_head(config, **more):
 def run_neck(neck, pyramid):
     x, pyramids = neck.begin(pyramid), []
     for index in range(neck.num_stages):
-        pyramids.append(neck.stage(index, x))
+        pyramid_out, finest = neck.stage(index, x)
+        pyramids.append(pyramid_out)
         if index + 1 < neck.num_stages:
-            fed = torch.ones(len(pyramid[0]), 3, *pyramids[-1][0].shape[-2:])
-            x = neck.merge(index, x, pyramids[-1], [fed])
+            fed = torch.ones(len(pyramid[0]), 3, *finest.shape[-2:])
+            x = neck.merge(index, x, finest, [fed])
     return pyramids
 
 
@@ -154,6 +155,17 @@ def test_necks_take_any_number_of_stages(neck, config_of):
         module = build_neck(config_of(neck, num_stages=num_stages))
         assert module.num_stages == num_stages
         check_every_parameter_learns(module, [level for out in run_neck(module, pyramid_of()) for level in out])
+
+
+def test_necks_give_any_single_level_of_every_stage(neck, config_of):
+    if "num_stages" not in inspect.signature(NECKS.get(neck)).parameters:
+        pytest.skip("has a single stage")
+    module = build_neck(config_of(neck, num_stages=3, out_levels=[1]))
+    pyramids = run_neck(module, pyramid_of())
+    assert [[tuple(level.shape) for level in pyramid] for pyramid in pyramids] == [
+        [(2, *module.out_channels, 8, 6)]
+    ] * 3
+    check_every_parameter_learns(module, [level for out in pyramids for level in out])
 
 
 @pytest.mark.parametrize("size", [(9, 13), (1, 1)])

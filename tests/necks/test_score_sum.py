@@ -27,13 +27,13 @@ def test_it_is_the_sum_of_upsampled_scores():
 def test_scores_are_float32_under_autocast(fusion):
     neck = ScoreSum([4, 6], [8, 16], channels=3, num_stages=2, fusion=fusion, num_levels=3).eval()
     pyramid = [torch.randn(2, 4, 12, 8), torch.randn(2, 6, 6, 4)]
-    expected = neck.stage(0, pyramid)
+    expected, _ = neck.stage(0, pyramid)
     with torch.autocast("cpu", torch.bfloat16):
-        out = neck.stage(0, pyramid)
-        half = neck.stage(0, [level.bfloat16() for level in pyramid])
+        out, _ = neck.stage(0, pyramid)
+        half, _ = neck.stage(0, [level.bfloat16() for level in pyramid])
         last = neck(pyramid)[1]
     assert torch.equal(out[0], expected[0])
-    rounded = neck.stage(0, [level.bfloat16().float() for level in pyramid])
+    rounded, _ = neck.stage(0, [level.bfloat16().float() for level in pyramid])
     assert torch.equal(half[0], rounded[0])
     assert last[0].dtype == torch.float32
 

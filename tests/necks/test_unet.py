@@ -32,7 +32,7 @@ def test_the_network_of_2015():
         )
         (level,) = neck(encoder(torch.zeros(1, 1, 572, 572)))[0]
     assert level.shape == (1, 64, 388, 388)
-    assert (neck.out_channels, neck.out_strides, neck.out_origins) == ([64], [1], [92.0])
+    assert (neck.out_channels, neck.out_strides, neck.out_origins) == ([64], [1], [[92.0]])
     assert count(encoder) + count(neck) + 64 * 2 + 2 == 31_030_658  # with a 1×1 head of two classes
 
 
@@ -93,12 +93,38 @@ def test_crops_lie_where_the_origins_say(from_skip, num_levels):
             values.zero_()
             if name.endswith("weight"):  # every convolution hands the centre of one of its inputs on
                 values[0, 0 if from_skip else -1, 1, 1] = 1
-    assert neck.out_origins == ([20.0, 18.0, 14.0] if num_levels == 3 else [44.0, 42.0, 38.0, 30.0])
+    assert neck.out_origins == [[20.0, 18.0, 14.0] if num_levels == 3 else [44.0, 42.0, 38.0, 30.0]]
     # blocks of 8 by 8 pixels that lie as the cells of a fourth level do
     image = torch.rand(1, 1, 14, 14).repeat_interleave(8, -2).repeat_interleave(8, -1)[..., 2:110, 2:110]
-    for level, origin, stride in zip(neck(encoder(image))[0], neck.out_origins, neck.out_strides, strict=True):
+    for level, origin, stride in zip(neck(encoder(image))[0], neck.out_origins[0], neck.out_strides, strict=True):
         kept = slice(int(origin), 108 - int(origin), stride)
         assert torch.equal(level, image[..., kept, kept])
+
+
+def test_stages_of_valid_convolutions_lose_borders_one_after_the_other():
+    encoder = PlainUNet([1, 1], in_channels=1, padding="valid", norm="none")
+    neck = UNet(
+        encoder.channels,
+        encoder.strides,
+        num_stages=2,
+        out_levels=None,
+        upsample="nearest",
+        align="crop",
+        norm="none",
+        in_origins=encoder.origins,
+    )
+    with torch.no_grad():
+        for name, values in [*encoder.named_parameters(), *neck.named_parameters()]:
+            values.zero_()
+            if name.endswith("weight"):  # every convolution hands the centre of its first input on
+                values[0, 0, values.shape[-2] // 2, values.shape[-1] // 2] = 1
+    # the encoder loses 2 pixels and 4 at half the size, the way up 2; the second stage 4 at half the size and 2
+    assert neck.out_origins == [[8.0, 6.0], [14.0, 12.0]]
+    image = torch.rand(1, 1, 16, 16).repeat_interleave(4, -2).repeat_interleave(4, -1)
+    for times, pyramid, origins in zip((1, 2), neck(encoder(image)), neck.out_origins, strict=True):
+        for level, origin, stride in zip(pyramid, origins, neck.out_strides, strict=True):
+            kept = slice(int(origin), 64 - int(origin), stride)
+            assert torch.equal(level, times * image[..., kept, kept])  # features and input are added in between
 
 
 def test_widths_are_the_encoders_unless_given():
@@ -135,7 +161,7 @@ def test_later_stages_go_down_by_pooling_and_two_convolutions():
     neck = UNet([4, 6], [4, 8], num_stages=2).eval()
     pyramid = pyramid_of([4, 6], [(5, 7), (3, 4)])
     first, second = neck(pyramid)
-    merged = neck.merge(0, pyramid, first)[0]
+    merged = neck.merge(0, pyramid, first[0])[0]
     pool, convolve = neck.stages[1].downs[0]
     assert pool.ceil_mode
     expected = nodes_of(neck, 1)["0"]([merged], convolve(pool(merged)))
@@ -147,7 +173,6 @@ def test_later_stages_go_down_by_pooling_and_two_convolutions():
     [
         ({"upsample": "bilinaer"}, "did you mean 'bilinear'"),
         ({"align": "padd"}, "did you mean 'pad'"),
-        ({"align": "crop", "num_stages": 2}, "num_stages=1"),
         ({"in_origins": [2.0, 6.0]}, "align='crop'"),
         ({"mid_channels": [8, 8]}, "must be 1 widths"),
         ({"channels": [8, 8, 8]}, "or 2 of them"),
