@@ -107,13 +107,22 @@ def _steps(neck: nn.Module, name: str = "") -> list[tuple[nn.Module, str, str]]:
         if isinstance(child, nn.Identity):
             continue
         if isinstance(child, Node):
-            found.append((child, "node", child.word))
+            found.append((child, "node", _describe(child)))
         elif isinstance(child, (nn.ModuleList, nn.ModuleDict)) or any(isinstance(p, Node) for p in child.modules()):
             found += _steps(child, path)
         else:
             kind = "merge" if ".merges" in path else "down" if ".downs" in path else "post"
             found.append((child, kind, kind))
     return found
+
+
+def _describe(node: Node) -> str:
+    """Return what a node computes, step by step: the blanks that are not the identity, and how it joins its maps."""
+    blanks = {"lateral": list(node.laterals), "pre": [node.pre], "refine": [node.refine]}
+    filled = {name for name, modules in blanks.items() if any(not isinstance(m, nn.Identity | None) for m in modules)}
+    joined = [] if node.word == "lateral" else [node.word]
+    steps = [*(name for name in ("lateral", "pre") if name in filled), *joined, *filled & {"refine"}]
+    return "\n".join(steps) or "skip"
 
 
 def draw_neck(axes: "Axes", boxes: Sequence[Box], title: str, finest_stride: int) -> None:

@@ -24,8 +24,8 @@ def test_an_fpn_is_drawn_as_it_runs():
     assert told(trace("FPN")) == [
         *ENCODER,
         ("lateral", 2, [2]),
-        ("sum", 1, [1, 3]),
-        ("sum", 0, [0, 4]),
+        ("lateral\nsum", 1, [1, 3]),
+        ("lateral\nsum", 0, [0, 4]),
         ("post", 0, [5]),
         ("post", 1, [4]),
         ("post", 2, [3]),
@@ -33,8 +33,14 @@ def test_an_fpn_is_drawn_as_it_runs():
 
 
 def test_the_fusion_is_named_and_without_skips_nothing_is_read():
-    assert [box.text for box in trace("UNet", fusion="gated")[3:]] == ["lateral", "gated", "gated"]
-    assert told(trace("UNet", fusion="none"))[3:] == [("lateral", 2, [2]), ("up", 1, [3]), ("up", 0, [4])]
+    assert [box.text for box in trace("UNet", fusion="gated")[3:]] == ["skip", "gated\nrefine", "gated\nrefine"]
+    up = "up\nrefine"
+    assert told(trace("UNet", fusion="none"))[3:] == [("skip", 2, [2]), (up, 1, [3]), (up, 0, [4])]
+
+
+def test_a_node_says_what_fills_its_blanks():
+    assert trace("StackedHourglass")[-2].text == "lateral\npre\nsum"
+    assert trace("LinkNet")[-1].text == "pre\nsum"
 
 
 def test_later_stages_go_down_by_themselves():
