@@ -42,7 +42,11 @@ setup(
             "mypy>=1.15",
             "pre-commit>=4.0",
             "segmentation-models-pytorch>=0.5",  # a test puts its decoders on our encoders
+            "onnx>=1.17",  # a test exports a head, and runs it by the reference implementation
+            "onnxscript>=0.7",  # torch exports by it
+            "faster-coco-eval>=1.8",  # tests compare it with pycocotools
         ],
+        "fast": ["faster-coco-eval>=1.8"],  # box AP in less than half the time
     },
     entry_points={"console_scripts": ["densezoo = densezoo.cli.main:main"]},
     classifiers=[

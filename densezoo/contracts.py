@@ -123,11 +123,49 @@ class SkipsImages(Protocol):
         ...
 
 
-class Task(Protocol):
-    """Turns maps into losses, predictions and scores. Has no parameters and no layers."""
+@runtime_checkable
+class NotesInput(Protocol):
+    """A data set that says which annotations of its files it could not take as they are."""
+
+    def input_notes(self) -> list[str]:
+        """At most one line for each file, with its name; nothing where all was in order."""
+        ...
+
+
+@runtime_checkable
+class CountsObjects(Protocol):
+    """A data set that knows, without reading an image, how many objects there are to find."""
+
+    def object_counts(self) -> Array:
+        """Objects in each sample, crowds not counted: (n,) int64."""
+        ...
+
+
+@runtime_checkable
+class LimitsObjects(Protocol):
+    """A task that finds so many objects in one image and no more."""
+
+    max_objects: int
+
+
+class ScoredTask(Protocol):
+    """What is asked of a model, and how answers are scored. All that the engine needs of a task."""
 
     meta_fields: tuple[str, ...]
     """Fields of `DatasetMeta` whose values a model learns and must find again in other data; of the class."""
+
+    def constant_prediction(self, samples: Iterable[Sample]) -> Prediction:
+        """Best answer that never looks at the image, from warped training samples: the baseline of every table."""
+        ...
+
+    def metrics(self) -> list["Metric"]:
+        """New, empty metrics."""
+        ...
+
+
+class Task(ScoredTask, Protocol):
+    """Turns maps into losses, predictions and scores. Has no parameters and no layers."""
+
     outputs: dict[str, int]
     """Map name to channels: what a head must give."""
 
@@ -162,12 +200,16 @@ class Task(Protocol):
         """N predictions in network pixels, from activated maps or targets; `decode(encode(x))` is about x."""
         ...
 
-    def constant_prediction(self, samples: Iterable[Sample]) -> Prediction:
-        """Best answer that never looks at the image, from warped training samples: the baseline of every table."""
-        ...
 
-    def metrics(self) -> list["Metric"]:
-        """New, empty metrics."""
+@runtime_checkable
+class DecodesViews(Protocol):
+    """A task that brings several views of the same images together itself, instead of decoding the mean of their maps.
+
+    Detectors do: boxes of all views are suppressed together.
+    """
+
+    def decode_views(self, views: Sequence[tuple[Maps, Grid]]) -> list[Prediction]:
+        """N predictions in network pixels, from the activated maps of every view and where they lie in the images."""
         ...
 
 

@@ -7,6 +7,8 @@ the field and the way out. Anything else is a bug and keeps its traceback.
 import difflib
 from collections.abc import Iterable
 
+LISTED = 10  # names in one message; timm alone has more than a thousand
+
 
 class DenseZooError(Exception):
     """Something the user can mend; the message says what and how."""
@@ -32,11 +34,19 @@ def near_names(name: str, known: Iterable[str]) -> str:
         known: what exists; may be empty.
 
     Returns:
-        `"did you mean 'a' or 'b'?"` when something is near, else `"known: 'a', 'b', …"`, else `"none are known"`.
+        `"did you mean 'a' or 'b'?"` when something is near, else `"known: 'a', 'b'"` with the ten nearest, or the first
+        ten, of many, else `"none are known"`.
     """
     names = sorted(set(known))
     lowered = {candidate.lower(): candidate for candidate in names}
     near = difflib.get_close_matches(name.lower(), lowered, n=3, cutoff=0.6)
     if near:
         return "did you mean " + " or ".join(repr(lowered[match]) for match in near) + "?"
-    return "known: " + ", ".join(map(repr, names)) if names else "none are known"
+    if not names:
+        return "none are known"
+    shown = names
+    if len(names) > LISTED:
+        less_near = difflib.get_close_matches(name.lower(), lowered, n=LISTED, cutoff=0.3)
+        shown = sorted(lowered[match] for match in less_near) or names[:LISTED]
+    left_out = len(names) - len(shown)
+    return "known: " + ", ".join(map(repr, shown)) + (f", … and {left_out} more" if left_out else "")

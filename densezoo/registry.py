@@ -10,7 +10,7 @@ import importlib
 import inspect
 import pkgutil
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from mmengine.registry import MODELS as ROOT_MODELS
@@ -20,7 +20,7 @@ from torch import nn
 from densezoo.errors import ConfigError, near_names
 
 MODELS = Registry("model", parent=ROOT_MODELS, scope="densezoo")
-_KIND_OF_NAME: dict[str, str] = {}
+_KIND_OF_NAME: dict[str, str] = {}  # registered name to its kind with the article: 'an encoder'
 
 
 class PartRegistry(Registry):  # type: ignore[misc]  # mmengine ships no annotations
@@ -30,23 +30,30 @@ class PartRegistry(Registry):  # type: ignore[misc]  # mmengine ships no annotat
         """Make an empty registry of `kind`; the modules of `package` fill it when it is first asked."""
         super().__init__(kind, scope="densezoo")
         self._package = package
+        self._one = f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"
+        self._decorator = f"@{kind.upper()}S.register()"
 
     def register(self, name: str | None = None) -> Callable[[type], type]:
         """Return a class decorator that registers under `name`, or under the class's own name.
 
         Raises:
-            ConfigError: the name is taken, here or by another kind.
+            ConfigError: the name is taken, here or by another kind; what is decorated is no class; or the decorator is
+                written without its parentheses.
         """
+        if name is not None and not isinstance(name, str):
+            raise ConfigError(f"write {self._decorator}, with the parentheses, above {name!r}")
 
         def decorate(cls: type) -> type:
+            if not isinstance(cls, type):
+                raise ConfigError(f"{self._one} must be a class, and {cls!r} is none")
             key = name or cls.__name__
             known = self._module_dict.get(key)
             if known is not None and (known.__module__, known.__qualname__) == (cls.__module__, cls.__qualname__):
                 del self._module_dict[key], _KIND_OF_NAME[key]  # its module was run again
                 MODELS._module_dict.pop(key, None)
             if key in _KIND_OF_NAME:
-                raise ConfigError(f"{key!r} is already registered as a {_KIND_OF_NAME[key]}; choose another name")
-            _KIND_OF_NAME[key] = self.name
+                raise ConfigError(f"{key!r} is already registered as {_KIND_OF_NAME[key]}; choose another name")
+            _KIND_OF_NAME[key] = self._one
             self._register_module(module=cls, module_name=key)
             if issubclass(cls, nn.Module):
                 MODELS.register_module(name=key, module=cls)
@@ -61,11 +68,14 @@ class PartRegistry(Registry):  # type: ignore[misc]  # mmengine ships no annotat
             ConfigError: nothing is registered under `key`; near names are listed.
         """
         if not isinstance(key, str):
-            raise ConfigError(f"the type of a {self.name} must be a name, not {key!r}")
+            raise ConfigError(f"the type of {self._one} must be a name, not {key!r}")
         self._fill()
         cls = self._module_dict.get(key.removeprefix("densezoo."))
         if cls is None:
-            raise ConfigError(f"no {self.name} is called {key!r}; {near_names(key, self._module_dict)}")
+            raise ConfigError(
+                f"no {self.name} is called {key!r}; {near_names(key, self._module_dict)}; one of your own needs "
+                f"{self._decorator} above its class, and its module in custom_imports"
+            )
         found: type = cls
         return found
 
@@ -86,7 +96,7 @@ class PartRegistry(Registry):  # type: ignore[misc]  # mmengine ships no annotat
                 itself, or a value that the constructor refuses with a ConfigError of its own.
         """
         if not isinstance(cfg, Mapping) or "type" not in cfg:
-            raise ConfigError(f"a {self.name} needs a dict with a 'type'; got {cfg!r}; {near_names('', self.names())}")
+            raise ConfigError(f"{self._one} needs a dict with a 'type'; got {cfg!r}; {near_names('', self.names())}")
         arguments = {key: value for key, value in cfg.items() if key != "type"}
         cls = self.get(cfg["type"])
         where = f"{self.name} {cfg['type']!r}"
@@ -124,7 +134,7 @@ def check_arguments(
 
 
 def check_kinds(hints: Mapping[str, Any], values: Mapping[str, Any], where: str) -> None:
-    """Check that values are of the kinds that annotations say; what an annotation says of their items is not looked at.
+    """Check that values, and the items of lists and dicts, are of the kinds that annotations say.
 
     Args:
         hints: name to annotation; names and annotations that say nothing checkable pass.
@@ -136,17 +146,40 @@ def check_kinds(hints: Mapping[str, Any], values: Mapping[str, Any], where: str)
     """
     for name, value in values.items():
         hint = hints.get(name, Any)
-        options = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
-        kinds = tuple(get_origin(option) or option for option in options)
-        if Any in kinds or not all(isinstance(kind, type) for kind in kinds):
-            continue
-        if float in kinds and isinstance(value, int) and not isinstance(value, bool):
-            continue
-        wrong_bool = isinstance(value, bool) and bool not in kinds
-        wrong_text = isinstance(value, str) and str not in kinds
-        if wrong_bool or wrong_text or not isinstance(value, kinds):
-            names = " or ".join("None" if kind is type(None) else kind.__name__ for kind in kinds)
-            raise ConfigError(f"{where}{name} must be {names}, not {value!r}")
+        if not _fits(value, hint):
+            raise ConfigError(f"{where}{name} must be {_in_words(hint)}, not {value!r}")
+
+
+def _fits(value: object, hint: Any) -> bool:
+    """Whether a value is of the kind that an annotation says; one that says nothing checkable fits every value."""
+    kind, items = get_origin(hint) or hint, get_args(hint)
+    if kind in (Union, types.UnionType):
+        return any(_fits(value, option) for option in items)
+    if kind is Any or not isinstance(kind, type):
+        return True
+    if isinstance(value, (bool, str)):
+        return kind is object or (kind in (bool, str) and isinstance(value, kind))
+    if kind is float and isinstance(value, int):
+        return True
+    if not isinstance(value, kind):
+        return False
+    if items and kind in (list, Sequence) and isinstance(value, Sequence):
+        return all(_fits(item, items[0]) for item in value)
+    if items and isinstance(value, Mapping):
+        return all(_fits(item, items[-1]) for item in value.values())
+    return True
+
+
+def _in_words(hint: Any) -> str:
+    """Return an annotation in words, as `'int or Sequence of int or None'`."""
+    kind, items = get_origin(hint) or hint, get_args(hint)
+    if kind in (Union, types.UnionType):
+        return " or ".join(map(_in_words, items))
+    if kind is type(None):
+        return "None"
+    said = [_in_words(item) for item in items if item is not Any]
+    name = getattr(kind, "__name__", str(kind))
+    return f"{name} of {said[-1]}" if said and len(said) == len(items) else name
 
 
 def import_submodules(package: str) -> None:

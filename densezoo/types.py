@@ -211,6 +211,7 @@ class Targets(TypedDict):
         semantic: (N, H, W) int64 labels of the image's own pixels, 255 = ignore, for losses that are taken there.
         grid: what brings maps to those pixels.
         cells: (N, A, P) int64 flat cell (row · w + column) of each of A points of every object; -1 for none.
+        offsets: (N, A, 2, P) float32 x, y of each of those points in its cell, which objects may share.
     """
 
     maps: Maps
@@ -218,6 +219,7 @@ class Targets(TypedDict):
     semantic: NotRequired[Tensor]
     grid: NotRequired[Grid]
     cells: NotRequired[Tensor]
+    offsets: NotRequired[Tensor]
 
 
 class Prediction(TypedDict):

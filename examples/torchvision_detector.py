@@ -13,6 +13,7 @@ The picture shows one image twice: as annotated, and with the five surest detect
 """
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -25,10 +26,11 @@ from densezoo import create_model
 from densezoo.datasets.coco_scenes import CocoScenes
 from densezoo.datasets.synthetic import Synthetic
 from densezoo.engine.pictures import write_image
+from densezoo.errors import DenseZooError
 from densezoo.interop.torchvision import as_backbone, detector_arguments
-from densezoo.types import Sample
+from densezoo.types import Array, DatasetMeta, Sample
 from densezoo.visualization.canvas import montage
-from densezoo.visualization.overlay import draw_boxes
+from densezoo.visualization.overlay import draw_boxes, draw_pose
 
 DETECTORS = ("FCOS", "RetinaNet", "FasterRCNN", "KeypointRCNN")
 
@@ -63,19 +65,26 @@ def to_torchvision(sample: Sample, keypoints: bool) -> tuple[Tensor, dict[str, T
     return torch.from_numpy(sample["image"]).permute(2, 0, 1) / 255, target
 
 
+def draw(image: Array, boxes: Array, captions: list[str], keypoints: Array | None, meta: DatasetMeta) -> Array:
+    """Return the image, enlarged, with boxes (P, 4) and, if there are any, people of keypoints (P, K, 3)."""
+    if keypoints is None:
+        return draw_boxes(image, boxes, captions, min_side=400)
+    return draw_pose(image, keypoints, meta.skeleton, meta.flip_pairs, boxes=boxes, labels=captions, min_side=400)
+
+
 def main(words: Sequence[str] | None = None) -> list[float]:
     """Run the example; returns the loss of every step."""
     arguments = parse(words)
+    torch.manual_seed(0)
+    levels = {"num_levels": 4, "out_levels": [0, 1, 2, 3]}
+    neck = {"type": arguments.neck, "channels": 64, "norm": "group", **levels}
+    model = create_model({"encoder": {"type": "NewellStem", "channels": 64, "norm": "group"}, "neck": neck})
     if arguments.annotations is None:
         dataset = Synthetic(arguments.data_root, view="scenes", num_images=200, difficulty=0.0)
     else:
         dataset = CocoScenes(str(arguments.annotations.absolute()), str(arguments.images.absolute()), Path("/"))
     classes = dataset.meta.classes
 
-    torch.manual_seed(0)
-    levels = {"num_levels": 4, "out_levels": [0, 1, 2, 3]}
-    neck = {"type": arguments.neck, "channels": 64, "norm": "group", **levels}
-    model = create_model({"encoder": {"type": "NewellStem", "channels": 64, "norm": "group"}, "neck": neck})
     backbone = as_backbone(model)
     kind = getattr(detection, arguments.detector)
     with_keypoints = arguments.detector == "KeypointRCNN"
@@ -103,12 +112,18 @@ def main(words: Sequence[str] | None = None) -> list[float]:
         (surest_first,) = detector.eval()([to_torchvision(sample, keypoints=False)[0]])
     found = {key: value[:5].numpy() for key, value in surest_first.items()}
     captions = [f"{classes[i - 1]} {score:.2f}" for i, score in zip(found["labels"], found["scores"], strict=True)]
-    truth = draw_boxes(sample["image"], sample["boxes"], [classes[i] for i in sample["labels"]], min_side=400)
-    answer = draw_boxes(sample["image"], found["boxes"], captions, min_side=400)
+    people = (sample["keypoints"], found["keypoints"]) if with_keypoints else (None, None)
+    names = [classes[i] for i in sample["labels"]]
+    truth = draw(sample["image"], sample["boxes"], names, people[0], dataset.meta)
+    answer = draw(sample["image"], found["boxes"], captions, people[1], dataset.meta)
     write_image(arguments.picture, montage([truth, answer], 2, ["annotated", arguments.detector]))
     print(f"{len(captions)} detections drawn in {arguments.picture}")
     return totals
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except DenseZooError as error:
+        print(f"torchvision_detector: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -1,6 +1,8 @@
 import os
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pytest
 from mmengine.registry import MODELS as ROOT_MODELS
@@ -8,7 +10,7 @@ from torch import nn
 
 import densezoo
 from densezoo.errors import ConfigError, near_names
-from densezoo.registry import DATASETS, ENCODERS, FUSIONS, HEADS, METRICS, NECKS, TASKS, PartRegistry
+from densezoo.registry import DATASETS, ENCODERS, FUSIONS, HEADS, METRICS, NECKS, TASKS, PartRegistry, check_kinds
 
 
 @pytest.fixture
@@ -48,6 +50,84 @@ def test_wrong_configs_name_the_mistake_and_the_way_out(birds, cfg, message):
     assert message in str(error.value)
 
 
+def test_a_part_of_ones_own_that_is_not_known_hints_at_the_decorator(birds):
+    with pytest.raises(ConfigError, match=r"one of your own needs @BIRDS.register\(\) .* custom_imports"):
+        birds.get("Eagle")
+    with pytest.raises(ConfigError, match=r"^an encoder needs a dict with a 'type'"):
+        ENCODERS.build("NewellStem")
+
+
+def test_only_classes_are_registered_and_only_with_parentheses(birds):
+    with pytest.raises(ConfigError, match=r"write @BIRDS.register\(\), with the parentheses, above <class .*Crow"):
+        birds.register(type("Crow", (), {}))
+    with pytest.raises(ConfigError, match=r"a bird must be a class, and <function .* is none"):
+        birds.register("crow")(lambda: None)
+    assert birds.names() == ["Sparrow"]
+
+
+HINTS = {
+    "width": int,
+    "widths": int | Sequence[int] | None,
+    "mean": Sequence[float],
+    "names": Sequence[str],
+    "pairs": Sequence[Sequence[int | str]],
+    "parts": Sequence[Mapping[str, Any]],
+    "weights": str | Mapping[str, float],
+    "anything": Any,
+    "unannotated_inside": list,
+}
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"width": 3, "widths": 3, "mean": (0, 0.5, 1)},
+        {"widths": [3, 4], "names": ["a"], "pairs": [(1, "b"), [2, 3]]},
+        {"widths": None, "parts": [{"type": "PCK", "threshold": 0.2}], "weights": {"dice": 1}},
+        {"weights": "dice", "anything": ["8"], "unannotated_inside": ["8", 8], "unknown": True},
+    ],
+)
+def test_values_of_the_annotated_kinds_pass(values):
+    check_kinds(HINTS, values, "")
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"width": True}, "x.width must be int, not True"),
+        ({"widths": ["8", "8"]}, r"x.widths must be int or Sequence of int or None, not \['8', '8'\]"),
+        ({"widths": [8.0]}, r"not \[8.0\]"),
+        ({"widths": (8, True)}, r"not \(8, True\)"),
+        ({"widths": "88"}, "not '88'"),
+        ({"widths": [[8]]}, r"not \[\[8\]\]"),
+        ({"mean": ["a", "b"]}, r"x.mean must be Sequence of float, not \['a', 'b'\]"),
+        ({"mean": [True]}, "Sequence of float"),
+        ({"names": "ab"}, "x.names must be Sequence of str, not 'ab'"),
+        ({"pairs": [[1, 0.5]]}, "x.pairs must be Sequence of Sequence of int or str"),
+        ({"parts": ["PCK"]}, "x.parts must be Sequence of Mapping, not"),
+        ({"weights": {"dice": "1"}}, "x.weights must be str or Mapping of float, not"),
+    ],
+)
+def test_values_and_items_of_other_kinds_are_refused(values, message):
+    with pytest.raises(ConfigError, match=message):
+        check_kinds(HINTS, values, "x.")
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"channels": ["8"] * 4},
+        {"channels": [8.5] * 5},
+        {"out_levels": ["0"]},
+        {"out_levels": [0.0]},
+        {"out_levels": [True]},
+    ],
+)
+def test_items_are_checked_where_parts_are_built(config):
+    with pytest.raises(ConfigError, match=r"neck 'FPN': .* must be .*Sequence of int"):
+        NECKS.build({"type": "FPN", **config}, in_channels=[4], in_strides=[4])
+
+
 def test_a_name_is_taken_across_kinds(birds):
     with pytest.raises(ConfigError, match="'Sparrow' is already registered as a bird"):
         PartRegistry("tree").register("Sparrow")(type("Sparrow", (), {}))
@@ -81,6 +161,9 @@ def test_near_names():
     assert near_names("hourglas", ["Hourglass", "FPN"]) == "did you mean 'Hourglass'?"
     assert near_names("zzz", ["b", "a"]) == "known: 'a', 'b'"
     assert near_names("zzz", []) == "none are known"
+    many = [f"net{number:03}" for number in range(1000)]
+    assert near_names("", many) == "known: " + ", ".join(map(repr, many[:10])) + ", … and 990 more"
+    assert near_names("a_net", [*many, "a_new_one"]).startswith("known: 'a_new_one', 'net")
 
 
 def test_the_public_api_is_what_it_promises():

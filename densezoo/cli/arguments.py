@@ -43,6 +43,9 @@ def add_inference(parser: argparse.ArgumentParser) -> None:
     """Add what commands share that run a checkpoint."""
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help="e.g. WORK_DIR/checkpoints/best.pt")
     parser.add_argument("--flip-test", action="store_true", help="average with the mirrored image")
+    parser.add_argument(
+        "--scales", nargs="+", type=float, metavar="FACTOR", help="look at the image at several sizes, e.g. 0.75 1 1.25"
+    )
 
 
 def read_config(options: argparse.Namespace) -> RunConfig:
@@ -54,4 +57,6 @@ def read_config(options: argparse.Namespace) -> RunConfig:
         config = config.with_engine(amp=True)
     if getattr(options, "flip_test", False):
         config = config.with_engine(flip_test=True)
+    if getattr(options, "scales", None):
+        config = config.with_engine(scales=tuple(options.scales))
     return config

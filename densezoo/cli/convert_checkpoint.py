@@ -98,7 +98,7 @@ def _around(config: "RunConfig", converted: Mapping[str, Any], source: str) -> "
     """Return `config` with the converted network in place of its own.
 
     Raises:
-        ConfigError: they do not have the same tasks.
+        ConfigError: they do not have the same tasks, or not as many keypoints or classes.
     """
     from dataclasses import replace
 
@@ -112,6 +112,14 @@ def _around(config: "RunConfig", converted: Mapping[str, Any], source: str) -> "
             f"--config has the tasks {wanted}, the weights of {source} {kinds or 'no head'}; "
             "convert without --config and start a training from the checkpoint with init_from"
         )
+    for name, task in tasks.items():
+        for key, value in task.items():
+            said = config.tasks[name].get(key, value)
+            if key.startswith("num_") and said != value:
+                raise ConfigError(
+                    f"--config's task {name!r} has {key}={said}, the weights of {source} {value}; take a config of "
+                    "such data, or convert without --config"
+                )
     merged = {
         name: {**{key: value for key, value in config.tasks[name].items() if key != "head"}, **task}
         for name, task in tasks.items()

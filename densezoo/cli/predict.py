@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", required=True, metavar="DIR", help="new or empty folder for overlays and JSON")
     parser.add_argument("--boxes", metavar="FILE", help="COCO JSON with the boxes to look at")
     parser.add_argument("--heatmaps", action="store_true", help="also draw the heatmaps of every box")
-    parser.add_argument("--threshold", type=float, default=0.1, help="draw keypoints that score at least this (0.1)")
+    parser.add_argument("--threshold", type=float, default=0.1, help="draw keypoints and boxes that score more (0.1)")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -35,6 +35,8 @@ def run(options: argparse.Namespace) -> int:
     if size is None:
         raise ConfigError("the config's warp has no size; give --size HEIGHT WIDTH")
     height, width = (size, size) if isinstance(size, int) else size
+    if min(height, width) < 1:
+        raise ConfigError(f"an image has at least one pixel on each side, and this size is {height}×{width}")
     device = choose_device(config.engine.device)
     model = build_dense_model(config, None, device)
     amp = config.engine.amp  # --amp is in it

@@ -31,7 +31,12 @@ def run(options: argparse.Namespace) -> int:
     checkpoint_meta(options.checkpoint)  # before any folder is made for a checkpoint that is not there
     folder = new_folder(options.out or free_folder(options.checkpoint, "test"))
     found, baseline = score_checkpoint(config, options.checkpoint, options.baseline)
-    about = {"checkpoint": options.checkpoint, "config": options.config, "flip_test": config.engine.flip_test}
+    about = {
+        "checkpoint": options.checkpoint,
+        "config": options.config,
+        "flip_test": config.engine.flip_test,
+        "scales": list(config.engine.scales),
+    }
     print(score_table(found.scores, baseline))
     write_results(folder, found, baseline, about)
     ranked = found.ranked() if options.cases > 0 else []

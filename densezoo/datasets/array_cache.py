@@ -25,7 +25,7 @@ from densezoo.datasets.coco_parser.program import FAULT_EXIT_CODE
 from densezoo.errors import DataError
 from densezoo.types import Array
 
-LAYOUT_VERSION = 2
+LAYOUT_VERSION = 3
 """Raise it with every change of what the parser writes."""
 
 # The child finds the parser as a top-level package, because importing it as a part of densezoo would import torch. The

@@ -19,7 +19,9 @@ from densezoo.errors import DataError
 from densezoo.types import Array
 
 _LONGEST_NUMBER = 7  # characters: 32 bits and a sign in groups of five
-_FARTHEST_COORDINATE = 1e6  # pixels; pycocotools walks along every edge in fifths of a pixel
+_FARTHEST_COORDINATE = 1e6  # pixels; pycocotools counts fifths of them in 32 bits
+_LONGEST_OUTLINE = 1e6  # pixels; pycocotools keeps every fifth of one that an outline runs along, 24 bytes each
+_MOST_PIXELS = 2**31  # of an image; pycocotools counts them in 32 bits
 
 
 def decode_masks(store: AnnotationStore, rows: Array, size: tuple[int, int]) -> Array:
@@ -75,6 +77,9 @@ def _kind(store: AnnotationStore, row: int) -> int:
     kind = int(store.columns["mask_kinds"][row])
     if kind == MALFORMED:
         raise _malformed(store, row, _stored_runs(store, row).decode("utf-8"))
+    height, width = store.image_size(int(store.columns["image_rows"][row]))
+    if kind != NO_MASK and height * width >= _MOST_PIXELS:
+        raise _malformed(store, row, f"its image is said to have {width}x{height} pixels, too many for COCO's masks")
     return kind
 
 
@@ -89,12 +94,20 @@ def _polygon_rle(store: AnnotationStore, row: int, size: tuple[int, int]) -> dic
         raise _malformed(store, row, "a polygon has a coordinate that is no number or lies far outside of any image")
     # Fewer than three points enclose nothing, and pycocotools takes four numbers for a box.
     ends = (ends - ends[0]).tolist()
-    parts = [coordinates[a:b].tolist() for a, b in pairwise(ends) if b - a >= 6]
+    parts = [coordinates[a:b] for a, b in pairwise(ends) if b - a >= 6]
+    if sum(_outline(part) for part in parts) > _LONGEST_OUTLINE:
+        raise _malformed(store, row, f"the outlines of its polygons are longer than {_LONGEST_OUTLINE:.0f} pixels")
     if not parts:
-        empty: dict[str, Any] = coco_mask.encode(np.zeros(size, np.uint8, order="F"))
+        empty: dict[str, Any] = coco_mask.frPyObjects({"size": list(size), "counts": [size[0] * size[1]]}, *size)
         return empty
-    merged: dict[str, Any] = coco_mask.merge(coco_mask.frPyObjects(parts, *size))
+    merged: dict[str, Any] = coco_mask.merge(coco_mask.frPyObjects([part.tolist() for part in parts], *size))
     return merged
+
+
+def _outline(part: Array) -> float:
+    """Return how long the outline of a polygon is, the larger of both directions of every edge counted."""
+    corners = part.reshape(-1, 2)
+    return float(np.abs(corners - np.concatenate([corners[1:], corners[:1]])).max(axis=1).sum())
 
 
 def _stored_runs(store: AnnotationStore, row: int) -> bytes:

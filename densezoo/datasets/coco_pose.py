@@ -12,13 +12,16 @@ from densezoo.datasets.array_cache import Columns, open_columns
 from densezoo.datasets.coco_masks import decode_masks
 from densezoo.datasets.coco_meta import keypoint_meta
 from densezoo.datasets.coco_records import (
+    clipped,
     image_folder,
     image_rows_in,
     image_truth,
     refuse_without_masks,
     start_sample,
+    unlisted_categories,
     usable,
 )
+from densezoo.datasets.input_notes import input_note
 from densezoo.errors import ConfigError, DataError, near_names
 from densezoo.registry import DATASETS
 from densezoo.types import Array, ImageTruth, Sample
@@ -51,7 +54,8 @@ class CocoPose:
 
     Attributes:
         meta: one class and its keypoints.
-        left_out: why annotations or detections of the subset's images are no samples, and how many of them.
+        left_out: why annotations or detections of the subset's images are no samples, and how many of them. Ground
+            truth has crowds and people without keypoints or box, as COCO's evaluation has.
     """
 
     def __init__(
@@ -114,6 +118,7 @@ class CocoPose:
     def _annotated(self, min_keypoints: int) -> Array:
         """Return the annotation rows that are samples, and count the others."""
         columns = self._store.columns
+        self.left_out["unlisted_category"] = len(unlisted_categories(self._store, self._image_rows))
         inside = np.zeros(self._store.num_images, np.bool_)
         inside[self._image_rows] = True
         rows = np.flatnonzero((columns["labels"] == self._label) & inside[columns["image_rows"]])
@@ -148,12 +153,20 @@ class CocoPose:
         boxes = np.array(columns["boxes"][rows])
         boxes[:, 2:] += boxes[:, :2]
         sizes = self._store.columns["image_sizes"][self._store.image_rows_of(columns["image_ids"][rows])]
-        clipped: Array = np.clip(boxes, 0, np.tile(sizes[:, ::-1], 2))
-        return clipped
+        inside: Array = np.clip(boxes, 0, np.tile(sizes[:, ::-1], 2))
+        return inside
 
     def __len__(self) -> int:
         """Number of samples."""
         return len(self._rows)
+
+    def input_notes(self) -> list[str]:
+        """Say what was odd in the file that samples come from, on the images of the subset: one line, or none."""
+        if self._detected is not None:
+            return input_note(self._detected.source, self.left_out, noun="detection")
+        counts = self.left_out | {"clipped": int(clipped(self._store, self._rows).sum())}
+        unlisted = np.unique(unlisted_categories(self._store, self._image_rows)).tolist()
+        return input_note(self._store.source, counts, unlisted=unlisted)
 
     def read(self, index: int) -> Sample:
         """Read one instance with its whole image, in the file's pixels; `frame` is its box.

@@ -73,7 +73,7 @@ def image_truth(
     boxes[missing] = store.usable_boxes(rows[missing])
     areas = np.array(store.columns["areas"][rows])
     unknown = np.isnan(areas)
-    areas[unknown] = np.prod(boxes[unknown, 2:] - boxes[unknown, :2], axis=1)
+    areas[unknown] = np.prod(np.maximum(boxes[unknown, 2:] - boxes[unknown, :2], 0), axis=1)
     size = store.image_size(image_row)
     truth: ImageTruth = {
         "ids": np.array(store.columns["ids"][rows]),
@@ -110,6 +110,23 @@ def image_rows_in(store: AnnotationStore, subset: Mapping[str, Any] | None) -> A
 def usable(store: AnnotationStore, rows: Array) -> Array:
     """Say which annotation rows (P,) have a box, or keypoints to make one of: (P,) bool."""
     return has_area(store.usable_boxes(rows))
+
+
+def clipped(store: AnnotationStore, rows: Array) -> Array:
+    """Say which annotation rows (P,) have a box that reaches out of its image and is cut for learning: (P,) bool.
+
+    Less than a pixel is rounding, which COCO's own boxes are full of.
+    """
+    boxes, kept = store.boxes(rows), store.usable_boxes(rows)
+    with np.errstate(invalid="ignore"):  # NaN where there is no box
+        beyond: Array = (np.abs(boxes - kept) >= 1).any(axis=1)
+    return beyond & has_area(boxes) & has_area(kept)
+
+
+def unlisted_categories(store: AnnotationStore, image_rows: Array) -> Array:
+    """Return the category id of every annotation on these images that is of no category of the file, (U,) int64."""
+    inside = np.isin(store.columns["unlisted_rows"], image_rows)
+    return np.array(store.columns["unlisted_categories"][inside])
 
 
 def refuse_without_masks(store: AnnotationStore) -> None:

@@ -11,14 +11,17 @@ from densezoo.datasets.annotations import AnnotationStore
 from densezoo.datasets.coco_masks import decode_masks
 from densezoo.datasets.coco_meta import keypoint_meta
 from densezoo.datasets.coco_records import (
+    clipped,
     image_folder,
     image_rows_in,
     image_truth,
     refuse_without_masks,
     start_sample,
+    unlisted_categories,
     usable,
 )
 from densezoo.datasets.images import read_labels
+from densezoo.datasets.input_notes import input_note
 from densezoo.errors import ConfigError, DataError, near_names
 from densezoo.functional.label_maps import IGNORE
 from densezoo.registry import DATASETS
@@ -30,11 +33,13 @@ class CocoScenes:
     """One sample for each image, with all its instances of all categories, crowds too.
 
     Labels are contiguous, in ascending order of the category ids. Boxes are clipped to the image; an annotation whose
-    box has no area is given the extent of its keypoints, and left out of the samples where it has none.
+    box has no area is given the extent of its keypoints, and left out of the samples where it has none. Ground truth
+    has all boxes as annotated, as COCO's evaluation has: what has no area is missed, and a crowd is ignored.
 
     Attributes:
         meta: all classes, and the keypoints if a category has any.
-        left_out: `no_box` counts annotations without a usable box, `empty` images without annotations.
+        left_out: `unlisted_category` counts annotations of categories that the file does not list, which are nowhere;
+            `no_box` those without a usable box, which are not in samples; `empty` images without annotations.
     """
 
     def __init__(
@@ -96,13 +101,20 @@ class CocoScenes:
         self._semantic = None if semantic is None else str(data_root / semantic)
         self._semantic_ignore = semantic_ignore
         self._semantic_named = bool(len(self._store.columns["semantic_names"]))
-        self._image_rows, self.left_out = self._choose_images(subset, keep_empty)
+        self._image_rows, self.left_out, self._unlisted = self._choose_images(subset, keep_empty)
 
-    def _choose_images(self, subset: Mapping[str, Any] | None, keep_empty: bool) -> tuple[Array, dict[str, int]]:
+    def _choose_images(
+        self, subset: Mapping[str, Any] | None, keep_empty: bool
+    ) -> tuple[Array, dict[str, int], list[int]]:
+        """Return the rows of the images, what is left out, and the ids of the categories that are not listed."""
         image_rows = image_rows_in(self._store, subset)
+        unlisted = unlisted_categories(self._store, image_rows)
         first = self._store.columns["first"]
-        inside = np.isin(self._store.columns["image_rows"], image_rows)
-        left_out = {"no_box": int((~usable(self._store, np.flatnonzero(inside))).sum()), "empty": 0}
+        left_out = {
+            "unlisted_category": len(unlisted),
+            "no_box": int((~usable(self._store, self._rows_of(image_rows))).sum()),
+            "empty": 0,
+        }
         if not keep_empty:
             filled = first[image_rows + 1] > first[image_rows]
             left_out["empty"] = int((~filled).sum())
@@ -111,11 +123,30 @@ class CocoScenes:
             raise DataError(
                 f"{self._store.source}: no image of the subset has an annotation; set keep_empty=True to read them"
             )
-        return image_rows.astype(np.int32), left_out
+        return image_rows.astype(np.int32), left_out, np.unique(unlisted).tolist()
+
+    def _rows_of(self, image_rows: Array) -> Array:
+        """Return the annotation rows of images, (P,) int64."""
+        return np.flatnonzero(np.isin(self._store.columns["image_rows"], image_rows))
 
     def __len__(self) -> int:
         """Number of images."""
         return len(self._image_rows)
+
+    def input_notes(self) -> list[str]:
+        """Say what was odd in the file, on the images of the subset: one line, or none."""
+        rows = self._rows_of(self._image_rows)
+        counts = self.left_out | {
+            "clipped": int(clipped(self._store, rows).sum()),
+            "crowd": int(self._store.columns["crowd"][rows].sum()),
+        }
+        return input_note(self._store.source, counts, unlisted=self._unlisted)
+
+    def object_counts(self) -> Array:
+        """Return how many objects are on each image, crowds not counted: (n,) int64."""
+        columns = self._store.columns
+        counts = np.bincount(columns["image_rows"][~columns["crowd"]], minlength=self._store.num_images)
+        return counts[self._image_rows].astype(np.int64)
 
     def read(self, index: int) -> Sample:
         """Read one image with its annotations, in the file's pixels; `frame` is the whole image and `whole_image` set.

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from densezoo.datasets.images import read_image, read_size
+from densezoo.datasets.input_notes import input_note
 from densezoo.datasets.subset import in_subset
 from densezoo.errors import DataError
 from densezoo.types import Array, DatasetMeta, ImageTruth, Sample, identity_affine
@@ -103,6 +104,7 @@ class PersonArrayDataset:
             raise DataError(f"{source} has no people to read (subset {subset}, left out {dict(left_out)})")
         self.meta = meta
         self.left_out = dict(left_out)
+        self._source = source
         self._people = people
         self._images = images
         self._rows = rows
@@ -113,6 +115,10 @@ class PersonArrayDataset:
     def __len__(self) -> int:
         """Number of people."""
         return len(self._rows)
+
+    def input_notes(self) -> list[str]:
+        """Say whom the reader left out: one line, or none."""
+        return input_note(self._source, self.left_out)
 
     def read(self, index: int) -> Sample:
         """Read the image of person `index` with that person's annotations (P = 1), in the file's pixels.

@@ -8,6 +8,7 @@ Additions, all for images of any size:
   size is a single window.
 - Where timm refuses a size or rounds maps down (patches, HRNet), the image is padded with zeros, the mean colour, at
   the bottom and right. How far is tried out once, when the model is made. The maps are cut to ceil(image / stride).
+  Where windows have a share of the size that the model was made for (MaxViT), it is to multiples of that size.
 
 What lies behind the last map that is asked for is left out, and so are classifiers.
 """
@@ -31,6 +32,7 @@ from densezoo.types import Pyramid
 
 ANY_SIZE = {"dynamic_img_size": True, "strict_img_size": False, "always_partition": True}
 """timm's switches for images of any size; each family has some of them."""
+SINGLE_VALUE = "Expected more than 1 value per channel"  # how torch's own message begins
 
 
 @ENCODERS.register()
@@ -77,6 +79,7 @@ class Timm(nn.Module):
                 not take, a `mean` or `std` that cannot be, or a model that is bound to one image size.
         """
         super().__init__()
+        image_statistics("Timm", in_channels, mean, std)  # wrong ones are found before weights are fetched
         arguments = {"in_chans": in_channels, "output_stride": output_stride, "drop_path_rate": drop_path_rate}
         self.model: Any = _create(model, pretrained, arguments)
         levels = {info["reduction"]: (index, info["num_chs"]) for index, info in enumerate(self.model.feature_info)}
@@ -113,10 +116,13 @@ class Timm(nn.Module):
             ConfigError: the model takes no such image.
         """
         self.model.eval()
+        config = self.model.pretrained_cfg
+        made_for = max(config["input_size"][1:])
+        windows = {made_for} if made_for % every[-1] == 0 else set()
         refusal = ""
-        for multiple in sorted({1, every[0], self.strides[-1], every[-1]}):
-            # an odd number of cells on every level
-            height, width = (-(-side // multiple) * multiple for side in (2 * every[-1] + 1, 1))
+        for multiple in sorted({1, every[0], self.strides[-1], every[-1]} | windows):
+            # an odd number of cells on every level, and more than the size that the model may be bound to
+            height, width = (-(-side // multiple) * multiple for side in (max(2 * every[-1], multiple) + 1, 1))
             try:
                 with torch.no_grad():
                     maps = self._maps(torch.zeros(1, in_channels, height, width))
@@ -128,8 +134,12 @@ class Timm(nn.Module):
             if found == sizes:
                 return multiple
             refusal = f"{height}×{width} pixels give maps of {found} cells"
-        name = self.model.pretrained_cfg["architecture"]
-        raise ConfigError(f"Timm: {name!r} does not take images of any size: {refusal}")
+        if config.get("fixed_input_size"):
+            refusal = "its layers are made for {1}×{2} pixels".format(*config["input_size"])
+        raise ConfigError(
+            f"Timm: {config['architecture']!r} does not take images of any size: {refusal}; take one of timm's many "
+            "that do, such as a resnet, convnext or hrnet, or of its transformers a vit, swin, pvt_v2 or maxvit"
+        )
 
     def _freeze(self, frozen_stages: int) -> list[str]:
         """Freeze the parameters of the first stages, and return the names of the modules to keep in eval mode."""
@@ -158,12 +168,26 @@ class Timm(nn.Module):
         return maps
 
     def forward(self, images: Tensor) -> Pyramid:
-        """Map (N, in_channels, H, W) normalised images to maps (N, C_i, ceil(H / stride_i), ceil(W / stride_i))."""
+        """Map (N, in_channels, H, W) normalised images to maps (N, C_i, ceil(H / stride_i), ceil(W / stride_i)).
+
+        Raises:
+            ConfigError: a batch normalisation is to train on a single value.
+        """
         height, width = images.shape[-2:]
         if self.multiple > 1:
             images = F.pad(images, (0, -width % self.multiple, 0, -height % self.multiple))
         sizes = [(-(-height // stride), -(-width // stride)) for stride in self.strides]
-        return [fit(level, size) for level, size in zip(self._maps(images), sizes, strict=True)]
+        try:
+            maps = self._maps(images)
+        except ValueError as error:
+            if not str(error).startswith(SINGLE_VALUE):
+                raise
+            raise ConfigError(
+                "Timm: batch normalisation cannot train on one image where its map is a single cell (or pooled to "
+                "one); take a larger batch or larger images, or an encoder without it: a convnext of timm's, or one of "
+                "the zoo's own with norm='group'"
+            ) from error
+        return [fit(level, size) for level, size in zip(maps, sizes, strict=True)]
 
 
 def _create(name: str, pretrained: bool, arguments: dict[str, Any]) -> Any:
@@ -174,7 +198,9 @@ def _create(name: str, pretrained: bool, arguments: dict[str, Any]) -> Any:
     """
     architecture = name.split(".")[0]
     if ":" not in name and not is_model(architecture):
-        raise ConfigError(f"Timm: timm has no model {name!r}; {near_names(architecture, list_models())}")
+        raise ConfigError(
+            f"Timm: timm has no model {name!r}; {near_names(architecture, list_models())}; timm.list_models() has all"
+        )
     try:
         made = create_model(name, pretrained=pretrained, num_classes=0, **_switches(name), **arguments)
     except (OSError, RuntimeError, TypeError, ValueError, AssertionError) as error:

@@ -1,9 +1,9 @@
 """The best answer that never looks at the image: what every score is to be compared with."""
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
-from densezoo.contracts import Task
+from densezoo.contracts import ScoredTask
 from densezoo.engine.loading import WarpedDataset
 from densezoo.errors import DataError
 from densezoo.types import Batch, Prediction, Sample
@@ -14,7 +14,7 @@ _MOST_SAMPLES = 5000  # a mean over more changes nothing and reads for minutes
 class ConstantPredictor:
     """Predicts the same for every sample, such as the mean pose of the training set."""
 
-    def __init__(self, tasks: dict[str, Task], training_set: WarpedDataset) -> None:
+    def __init__(self, tasks: Mapping[str, ScoredTask], training_set: WarpedDataset) -> None:
         """Ask each task for its constant answer on the unaugmented training samples.
 
         Args:
@@ -28,8 +28,10 @@ class ConstantPredictor:
             name: task.constant_prediction(_readable(training_set)) for name, task in tasks.items()
         }
 
-    def predict(self, batch: Batch, flip_test: bool = False) -> dict[str, list[Prediction]]:
-        """Return the constant answer N times; `flip_test` changes nothing."""
+    def predict(
+        self, batch: Batch, flip_test: bool = False, scales: Sequence[float] = (1.0,)
+    ) -> dict[str, list[Prediction]]:
+        """Return the constant answer N times; `flip_test` and `scales` change nothing."""
         count = len(batch["images"])
         return {name: [copy.deepcopy(answer) for _ in range(count)] for name, answer in self.answers.items()}
 

@@ -14,7 +14,7 @@ from densezoo.engine.config import RunConfig
 from densezoo.engine.distributed import Processes
 from densezoo.engine.loading import EpochBatches, WarpedDataset, make_loader
 from densezoo.errors import ConfigError, DataError
-from densezoo.models import DenseModel, build_model
+from densezoo.models import Model, build_model
 from densezoo.registry import DATASETS, TASKS, check_arguments
 from densezoo.transforms import Photometric, Warp
 from densezoo.types import DatasetMeta, Sample
@@ -57,9 +57,7 @@ def build_loader(
     return loader, batches
 
 
-def build_dense_model(
-    config: RunConfig, meta: DatasetMeta | None, device: torch.device, starts: bool = False
-) -> DenseModel:
+def build_dense_model(config: RunConfig, meta: DatasetMeta | None, device: torch.device, starts: bool = False) -> Model:
     """Build the config's model with weights drawn from its seed, channels-last, on `device`.
 
     Pretrained weights are fetched only where training `starts` from them: a checkpoint has its own.
@@ -68,9 +66,9 @@ def build_dense_model(
     encoder = dict(config.encoder)
     if encoder.get("pretrained") and not starts:
         encoder["pretrained"] = False
-    model = build_model(encoder=encoder, neck=config.neck, tasks=config.tasks, meta=meta)
+    model = build_model(encoder=encoder, neck=config.neck, tasks=config.tasks, meta=meta, detector=config.detector)
     moved: nn.Module = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    assert isinstance(moved, DenseModel)
+    assert isinstance(moved, Model)
     return moved
 
 

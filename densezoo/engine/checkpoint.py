@@ -7,6 +7,8 @@ A checkpoint is a dict whose `model` is the state dict that evaluation used (the
 import os
 import pickle
 import random
+import re
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,20 @@ from torch import nn
 from densezoo.errors import CheckpointError
 
 Checkpoint = dict[str, Any]
+
+UNREADABLE = (
+    AssertionError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    pickle.UnpicklingError,
+    struct.error,
+)
+"""What `torch.load` raises on a file that torch did not write, or that has been damaged since."""
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
@@ -50,12 +66,26 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         raise CheckpointError(f"no checkpoint {path}; a run writes checkpoints/last.pt and checkpoints/best.pt")
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise CheckpointError(f"{path} does not load as tensors and plain values: {reason}") from error
+    except UNREADABLE as error:
+        raise CheckpointError(f"{path} does not load as tensors and plain values: {_reason(error)}") from error
     if not isinstance(loaded, dict):
         raise CheckpointError(f"{path} holds a {type(loaded).__name__}, not a checkpoint or a state dict")
     return loaded
+
+
+def _reason(error: Exception) -> str:
+    """Say why a file does not load: torch's own words are many lines, or a bare number."""
+    text = str(error)
+    if found := re.search(r"GLOBAL (\S+)", text):
+        return (
+            f"it holds an object of code, {found[1]}, and no code of a file is run here; save model.state_dict() "
+            "instead of the model where it was made"
+        )
+    if "TorchScript" in text:
+        return "it is a TorchScript program; save its state_dict() instead"
+    if isinstance(error, (OSError, RuntimeError)) and text:
+        return text.splitlines()[0]
+    return "torch.save did not write it, or it is broken"
 
 
 def state_dict_of(checkpoint: Checkpoint, path: str | Path) -> dict[str, torch.Tensor]:

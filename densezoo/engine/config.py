@@ -5,15 +5,14 @@ a YAML config run a shell command, and a config that runs code should look like 
 """
 
 import ast
+import math
 import pprint
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from mmengine.config import Config
-
+from densezoo.engine.config_file import read_config_file
 from densezoo.errors import ConfigError, near_names
 from densezoo.registry import check_kinds
 
@@ -30,6 +29,7 @@ class EngineOptions:
         compile: `torch.compile` the training step.
         workers: data-loading processes; 0 = in this process. Changes no number.
         flip_test: evaluate on the image and its mirror image.
+        scales: factors on the image's sides to evaluate at, together.
         eval_every: evaluate after every so many epochs, and after the last.
         best: score that `best.pt` follows, such as `'pose/AP'`; None = the first metric of the first task.
         max_bad_images: stop once more images than this could not be read.
@@ -43,6 +43,7 @@ class EngineOptions:
     compile: bool = False
     workers: int = 2
     flip_test: bool = False
+    scales: Sequence[float] = (1.0,)
     eval_every: int = 1
     best: str | None = None
     max_bad_images: int = 10
@@ -62,16 +63,20 @@ class EngineOptions:
             raise ConfigError(f"engine.ema must lie between 0 and 1, not {self.ema}")
         if self.clip is not None and self.clip <= 0:
             raise ConfigError(f"engine.clip must be above 0, not {self.clip}")
+        numbers = [scale for scale in self.scales if isinstance(scale, (int, float)) and 0 < scale < math.inf]
+        if not numbers or len(numbers) < len(self.scales):
+            raise ConfigError(f"engine.scales must be factors above 0, such as [0.5, 1, 1.5], not {self.scales}")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RunConfig:
     """A checked config: the parts of the model, the data, and how to train.
 
     Attributes:
         encoder: what `ENCODERS` builds.
-        neck: what `NECKS` builds, and `feedback`, the maps fed back between stages.
+        neck: what `NECKS` builds, and `feedback`, the maps fed back between stages; None = the encoder is read.
         tasks: task name to what `TASKS` builds, and its `head`.
+        detector: one of torchvision's in place of heads, see `build_model`; for a single task `Boxes`.
         warp: arguments of `densezoo.transforms.Warp`.
         train_data: what `DATASETS` builds; `subset` carves a part out of it.
         val_data: evaluated while training; None = no evaluation.
@@ -90,8 +95,9 @@ class RunConfig:
     """
 
     encoder: dict[str, Any]
-    neck: dict[str, Any]
+    neck: dict[str, Any] | None = None
     tasks: dict[str, Any]
+    detector: dict[str, Any] | None = None
     warp: dict[str, Any]
     train_data: dict[str, Any]
     val_data: dict[str, Any] | None = None
@@ -158,16 +164,7 @@ def load_config(path: str | Path, options: Mapping[str, Any] | None = None) -> R
         raise ConfigError(f"no config file {path}; check the path")
     if path.suffix != ".py":
         raise ConfigError(f"{path}: a config must be a Python file (.py)")
-    paths = list(sys.path)
-    sys.path.append(str(path.resolve().parent))  # where custom_imports may lie; last, so that nothing else is shadowed
-    try:
-        config = Config.fromfile(str(path), import_custom_modules=True)
-    except SyntaxError as error:
-        raise ConfigError(f"{path}, line {error.lineno}: {error.msg}") from error
-    except Exception as error:  # whatever the config's own code raises
-        raise ConfigError(f"{path} cannot be read as a config: {type(error).__name__}: {error}") from error
-    finally:
-        sys.path[:] = paths
+    config = read_config_file(path)
     for key in options or {}:
         # mmengine would make any new key; a mistyped part of the model must not pass in silence.
         top = key.split(".")[0]
@@ -214,7 +211,7 @@ def check_config(values: Mapping[str, Any], where: str = "config") -> RunConfig:
     for key in values:
         if key not in known:
             raise ConfigError(f"{where}: unknown key {key!r}; {near_names(key, known)}")
-    missing = [key for key in ("encoder", "neck", "tasks", "warp", "train_data") if values.get(key) is None]
+    missing = [key for key in ("encoder", "tasks", "warp", "train_data") if values.get(key) is None]
     if missing:
         raise ConfigError(f"{where}: {', '.join(map(repr, missing))} must be given")
     check_kinds({"engine": dict | None}, {"engine": values.get("engine")}, f"{where}: ")

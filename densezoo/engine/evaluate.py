@@ -1,14 +1,15 @@
 """The evaluation loop: predict every sample once, over any number of processes, and score."""
 
+import itertools
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 
-from densezoo.contracts import HasCurve, Metric, Task
+from densezoo.contracts import HasCurve, Metric, ScoredTask
 from densezoo.engine.distributed import Processes
 from densezoo.engine.loading import to_device
 from densezoo.errors import ConfigError, DataError, near_names
@@ -20,7 +21,9 @@ from densezoo.types import Batch, DatasetMeta, ImageTruth, Prediction, Sample
 class Predictor(Protocol):
     """What evaluation needs of a model."""
 
-    def predict(self, batch: Batch, flip_test: bool = False) -> dict[str, list[Prediction]]:
+    def predict(
+        self, batch: Batch, flip_test: bool = False, scales: Sequence[float] = (1.0,)
+    ) -> dict[str, list[Prediction]]:
         """Task name to N predictions in network pixels."""
         ...
 
@@ -76,7 +79,7 @@ class Evaluation:
         for task, metrics in self.metrics.items():
             for metric in metrics:
                 for image_id, scores in metric.per_image().items():
-                    rows.setdefault(image_id, {}).update({f"{task}/{key}": value for key, value in scores.items()})
+                    add_scores(rows.setdefault(image_id, {}), task, metric, scores)
         return dict(sorted(rows.items()))
 
     def ranked(self) -> list[tuple[int, float]]:
@@ -99,13 +102,14 @@ class Evaluation:
 
 def evaluate(
     model: Predictor,
-    tasks: Mapping[str, Task],
+    tasks: Mapping[str, ScoredTask],
     batches: Iterable[Batch],
     processes: Processes,
     meta: DatasetMeta,
     *,
     amp: bool = False,
     flip_test: bool = False,
+    scales: Sequence[float] = (1.0,),
     max_bad_images: int = 0,
     unsampled: Iterable[tuple[int, ImageTruth]] = (),
     keep_answers: bool = True,
@@ -121,6 +125,7 @@ def evaluate(
         meta: of the evaluated set, for the category ids of results.
         amp: bfloat16 autocast.
         flip_test: average with the mirror image.
+        scales: factors on the images' sides to look at, together.
         max_bad_images: images that may be skipped because they cannot be read.
         unsampled: image ids and annotations of files that no sample comes from.
         keep_answers: also give the answers and their files, which scores do not need.
@@ -137,7 +142,7 @@ def evaluate(
             readable = [row for row, sample in enumerate(samples) if "error" not in sample]
             note_bad_images(samples, found.bad_images, max_bad_images)
             with torch.autocast(processes.device.type, torch.bfloat16, enabled=amp):
-                predictions = model.predict(to_device(batch, processes.device), flip_test=flip_test)
+                predictions = model.predict(to_device(batch, processes.device), flip_test, scales)
             kept_samples = [samples[row] for row in readable]
             if keep_answers:
                 found.files |= {sample["image_id"]: AnnotatedFile.of(sample) for sample in kept_samples}
@@ -162,8 +167,25 @@ def evaluate(
             for _, metric in every_metric:
                 metric.add_truth(image_id, truth)
         for name, metric in every_metric:
-            found.scores |= {f"{name}/{key}": value for key, value in metric.compute().items()}
+            add_scores(found.scores, name, metric, metric.compute())
     return found
+
+
+def add_scores(known: dict[str, Any], task: str, metric: Metric, scores: Mapping[str, Any]) -> dict[str, str]:
+    """Add a metric's scores to those of the metrics before it, as `task/score`.
+
+    Where one of those has the name, as with the AP of boxes and that of keypoints, it is `task/Metric.score`.
+
+    Returns:
+        The metric's own name of each score to the one it got.
+    """
+    names = {}
+    kind = type(metric).__name__
+    for key, value in scores.items():
+        tries = itertools.chain([key, f"{kind}.{key}"], (f"{kind}{number}.{key}" for number in itertools.count(2)))
+        names[key] = next(name for name in (f"{task}/{each}" for each in tries) if name not in known)
+        known[names[key]] = value
+    return names
 
 
 def note_bad_images(samples: Iterable[Sample], bad: set[str], limit: int) -> set[str]:
@@ -183,7 +205,7 @@ def note_bad_images(samples: Iterable[Sample], bad: set[str], limit: int) -> set
     return new
 
 
-def choose_best(tasks: Mapping[str, Task], best: str | None) -> tuple[str, bool]:
+def choose_best(tasks: Mapping[str, ScoredTask], best: str | None) -> tuple[str, bool]:
     """Return the score that ranks checkpoints, and whether higher is better.
 
     Args:
@@ -196,8 +218,9 @@ def choose_best(tasks: Mapping[str, Task], best: str | None) -> tuple[str, bool]
     names: dict[str, bool] = {}
     for name, task in tasks.items():
         for metric in task.metrics():
-            names.setdefault(f"{name}/{metric.primary}", metric.higher_is_better)
-            names |= {f"{name}/{key}": metric.higher_is_better for key in metric.compute()}
+            # the primary score first: without another word it is the one that ranks
+            keys = dict.fromkeys([metric.primary, *metric.compute()], metric.higher_is_better)
+            add_scores(names, name, metric, keys)
     if not names:
         raise ConfigError("no task has a metric, so no checkpoint can be the best; give metrics=[dict(type='PCK')]")
     if best is None:

@@ -9,13 +9,13 @@ from densezoo.engine.build import build_dense_model
 from densezoo.engine.checkpoint import Checkpoint, load_checkpoint, load_weights
 from densezoo.engine.config import config_from_text
 from densezoo.errors import CheckpointError
-from densezoo.models import DenseModel
+from densezoo.models import Model
 from densezoo.types import DatasetMeta
 
 Value = TypeVar("Value")
 
 
-def load_model(checkpoint: str | Path, device: str = "cpu") -> DenseModel:
+def load_model(checkpoint: str | Path, device: str = "cpu") -> Model:
     """Build the model that a checkpoint was trained with and load its weights, in `eval` mode.
 
     The config inside the checkpoint is read as data; nothing in it is run. A model with parts of your own needs the

@@ -118,6 +118,7 @@ def _steps(neck: nn.Module, name: str = "") -> list[tuple[nn.Module, str, str]]:
 
 def _describe(node: Node) -> str:
     """Return what a node computes, step by step: the blanks that are not the identity, and how it joins its maps."""
+    blanks: dict[str, list[nn.Module | None]]
     blanks = {"lateral": list(node.laterals), "pre": [node.pre], "refine": [node.refine]}
     filled = {name for name, modules in blanks.items() if any(not isinstance(m, nn.Identity | None) for m in modules)}
     joined = [] if node.word == "lateral" else [node.word]

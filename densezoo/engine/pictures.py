@@ -15,7 +15,7 @@ from densezoo.engine.loading import collate
 from densezoo.engine.predict import Answer
 from densezoo.errors import ConfigError
 from densezoo.functional.label_maps import IGNORE, decode_labels
-from densezoo.models import DenseModel
+from densezoo.models import DenseModel, Model
 from densezoo.types import Array, DatasetMeta, Sample
 from densezoo.visualization.canvas import montage
 from densezoo.visualization.heatmaps import blend_heatmap, draw_heatmaps
@@ -48,17 +48,34 @@ def draw_answers(
         image: (H, W, 3) uint8, the file.
         results: of each region, task name to answers in COCO results format.
         meta: for the skeleton, the names of classes, and what results have taken off their keypoints.
-        threshold: keypoints that score less are left out.
+        threshold: keypoints and boxes that score less are left out, and people who have a box with their box.
     """
     answers = [answer for region in results for found in region.values() for answer in found]
-    people = [np.reshape(answer["keypoints"], (-1, 3)) for answer in answers if "keypoints" in answer]
-    boxes = [answer["bbox"] for answer in answers if "bbox" in answer and "keypoints" not in answer]
-    if boxes:
-        corners = np.array([(x, y, x + width, y + height) for x, y, width, height in boxes], np.float32)
-        image = draw_boxes(image, corners)
+    sure = [answer for answer in answers if "bbox" not in answer or answer["score"] >= threshold]
+    people = [np.reshape(answer["keypoints"], (-1, 3)) for answer in sure if "keypoints" in answer]
+    # joints show where somebody is, but only those that are sure are drawn
+    boxed = [
+        answer for answer in sure if "bbox" in answer and max(answer.get("keypoints", ())[2::3], default=0) <= threshold
+    ]
+    if boxed:
+        corners = np.array([(x, y, x + w, y + h) for x, y, w, h in (answer["bbox"] for answer in boxed)], np.float32)
+        label_of = {category: label for label, category in enumerate(meta.category_ids)}
+        labels = [label_of.get(answer["category_id"], answer["category_id"]) for answer in boxed]
+        image = _draw_classes(image, corners, labels, meta, [answer["score"] for answer in boxed])
     points = np.array(people, np.float32).reshape(len(people), meta.num_keypoints, 3)
     points[..., :2] += meta.keypoint_shift
     return _draw(image, meta, label_map(results, image.shape[:2]), points, threshold=threshold)
+
+
+def _draw_classes(
+    image: Array, boxes: Array, labels: Sequence[int], meta: DatasetMeta, scores: Sequence[float] | None = None
+) -> Array:
+    """Draw boxes (P, 4) in the colours of their classes, named where there are several."""
+    names = [meta.classes[label] if label < len(meta.classes) else str(label) for label in labels]
+    texts = names if len(meta.classes) > 1 else [""] * len(names)
+    if scores is not None:
+        texts = [f"{text} {score:.2f}".strip() for text, score in zip(texts, scores, strict=True)]
+    return draw_boxes(image, boxes, texts if any(texts) else None, labels)
 
 
 def label_map(results: Sequence[Mapping[str, Sequence[Mapping[str, Any]]]], size: tuple[int, int]) -> Array | None:
@@ -114,14 +131,16 @@ def draw_cases(found: Evaluation, chosen: Sequence[tuple[int, float]], threshold
     Args:
         found: the evaluation.
         chosen: image ids and the scores to write above them; at least one.
-        threshold: answered keypoints that score less are left out.
+        threshold: answered keypoints and boxes that score less are left out.
     """
     meta = found.meta
     results: dict[int, list[Mapping[str, Sequence[Mapping[str, Any]]]]] = defaultdict(list)
     for task, answers in found.results.items():
         for answer in answers:
             results[answer["image_id"]].append({task: [answer]})
-    posed = any("keypoints" in answer for answers in found.results.values() for answer in answers)
+    every = [answer for answers in found.results.values() for answer in answers]
+    posed = any("keypoints" in answer for answer in every)
+    boxed = any("bbox" in answer for answer in every) and not posed
     nobody = np.zeros((0, meta.num_keypoints, 3), np.float32)
     pictures = []
     for image_id, _ in chosen:
@@ -129,36 +148,42 @@ def draw_cases(found: Evaluation, chosen: Sequence[tuple[int, float]], threshold
         image = read_image(Path(file.path))
         points = file.truth.get("keypoints", nobody) if posed else nobody
         labels = None if file.semantic is None else decode_labels(file.semantic.items(), file.truth["size"])
-        annotated = _draw(image, meta, labels, points, hidden=points[..., 2] == 1)
+        truth = file.truth
+        annotated = _draw_classes(image, truth["boxes"], truth["labels"].tolist(), meta) if boxed else image
+        annotated = _draw(annotated, meta, labels, points, hidden=points[..., 2] == 1)
         answered = draw_answers(image, results[image_id], meta, threshold)
         pictures.append(montage([annotated, answered], columns=2))
     return montage(pictures, columns=3, captions=[f"{image_id}: {score:.2f}" for image_id, score in chosen])
 
 
 def draw_answer_heatmaps(answer: Answer, meta: DatasetMeta) -> Array:
-    """Draw the last stage's maps of one region on what the network saw."""
+    """Draw the last stage's maps of one region on what the network saw; of maps for objects the heat alone."""
     sheets = []
     for found in answer.maps.values():
-        for value in found.values():
+        heat = {name: value for name, value in found.items() if "heat" in name}
+        for value in (heat or found).values():
             maps = value[0].float().cpu().numpy()
-            known = (meta.keypoint_names, meta.semantic_classes)
+            known = (meta.keypoint_names, meta.semantic_classes, meta.classes)
             names = next((names for names in known if len(names) == len(maps)), None)
             sheets.append(draw_heatmaps(answer.sample["image"], maps, names))
     return sheets[0] if len(sheets) == 1 else montage(sheets, columns=1)
 
 
-def draw_sample(sample: Sample, model: DenseModel, meta: DatasetMeta) -> Array:
+def draw_sample(sample: Sample, model: Model, meta: DatasetMeta) -> Array:
     """Draw a sample beside the targets that the model's tasks make of it on the last stage.
 
     Returns:
         (H, W, 3) uint8: annotations at the left; at the right the maximum over each target's channels, or the semantic
-        map that the target stands for, without the pixels that the loss ignores.
+        map that the target stands for, without the pixels that the loss ignores. A detector of torchvision's keeps its
+        targets to itself.
     """
     image = sample["image"]
     annotated = draw_masks(image, sample["masks"]) if "masks" in sample else image
     points = sample.get("keypoints", np.zeros((0, meta.num_keypoints, 3), np.float32))
     hidden = points[..., 2] == 1
     annotated = _draw(annotated, meta, sample.get("semantic"), points, sample.get("boxes"), hidden)
+    if not isinstance(model, DenseModel):
+        return annotated
     batch = collate([sample])
     with torch.no_grad():
         outputs = model.eval()(batch["images"])

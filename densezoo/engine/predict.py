@@ -16,8 +16,8 @@ from densezoo.engine.build import build_samples
 from densezoo.engine.config import RunConfig
 from densezoo.engine.evaluate import coco_results, note_bad_images
 from densezoo.engine.loading import collate, to_device
-from densezoo.errors import DataError
-from densezoo.models import DenseModel
+from densezoo.errors import ConfigError, DataError
+from densezoo.models import DenseModel, Model
 from densezoo.types import Array, DatasetMeta, ImageTruth, Maps, Sample
 
 logger = logging.getLogger("densezoo")
@@ -49,7 +49,8 @@ class Answer:
         region: what was looked at.
         results: task name to answers in COCO results format, in the file's pixels.
         sample: the network's input.
-        maps: task name to the activated maps of the last stage, (1, C, h, w) each; empty if not asked for.
+        maps: task name to the activated maps of the last stage at the first scale, (1, C, h, w) each; empty if not
+            asked for.
     """
 
     region: Region
@@ -101,7 +102,7 @@ class RegionSet:
 
 
 def predict_regions(
-    model: DenseModel,
+    model: Model,
     config: RunConfig,
     meta: DatasetMeta,
     regions: Sequence[Region],
@@ -116,11 +117,14 @@ def predict_regions(
         meta: what the model was trained with.
         regions: what to look at.
         device: of the model.
-        keep_maps: also give the maps, from a second pass.
+        keep_maps: also give the maps.
 
     Raises:
+        ConfigError: maps are asked of a model that has none.
         DataError: more images than `engine.max_bad_images` could not be read.
     """
+    if keep_maps and not isinstance(model, DenseModel):
+        raise ConfigError("a detector has no heatmaps; leave --heatmaps out")
     samples = build_samples(config, RegionSet(regions, meta), training=False)
     bad: set[str] = set()
     model.eval()
@@ -131,9 +135,13 @@ def predict_regions(
             logger.warning("skipped: %s", error)
         batch = to_device(collate(warped), device)
         with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=config.engine.amp):
-            predictions = model.predict(batch, flip_test=config.engine.flip_test)
-            outputs = model(batch["images"], "last") if keep_maps else {}
-        maps = {task: model.tasks[task].activate(stages[-1]) for task, stages in outputs.items()}
+            maps: dict[str, Maps] = {}
+            if keep_maps and isinstance(model, DenseModel):
+                views = model.look(batch, config.engine.flip_test, config.engine.scales)
+                predictions = model.decode(views)
+                maps = {task: of_scale[0][0] for task, of_scale in views.items()}
+            else:
+                predictions = model.predict(batch, config.engine.flip_test, config.engine.scales)
         for number, (row, sample) in enumerate(zip(rows, warped, strict=True)):
             if "error" in sample:
                 continue

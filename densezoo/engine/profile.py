@@ -10,9 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from densezoo.models import DenseModel
+from densezoo.models import Model
 
 PARTS = ("encoder", "neck", "heads", "model")
+_HELD_IN = {"neck": "neck", "heads": "heads", "projections": "heads", "detector": "heads"}
+"""Attribute of a model to the part that the modules in it belong to."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,7 @@ class PartCost:
     """Cost of one part.
 
     Attributes:
-        name: `encoder`, `neck`, `heads` or `model`.
+        name: `encoder`, `neck`, `heads` (or what a detector of torchvision's does with its levels) or `model`.
         parameters: count.
         macs: multiply-accumulates of convolutions and matrix products, per image.
         activation_bytes: tensors kept for the backward pass, per image; each storage counted once.
@@ -35,7 +37,7 @@ class PartCost:
 
 
 def profile_model(
-    model: DenseModel, size: tuple[int, int], batch_size: int = 1, repeats: int = 10, amp: bool = False
+    model: Model, size: tuple[int, int], batch_size: int = 1, repeats: int = 10, amp: bool = False
 ) -> list[PartCost]:
     """Measure a model on images of `size` (height, width), on the device that it is on.
 
@@ -57,9 +59,10 @@ def profile_model(
     ]
 
 
-def _count_parameters(model: DenseModel, part: str) -> int:
-    modules = {"encoder": model.encoder, "neck": model.neck, "heads": model.heads, "model": model}
-    module = modules[part]
+def _count_parameters(model: Model, part: str) -> int:
+    if part == "heads":  # whatever is left
+        return _count_parameters(model, "model") - sum(_count_parameters(model, each) for each in ("encoder", "neck"))
+    module = {"encoder": model.encoder, "neck": model.neck, "model": model}[part]
     return sum(item.numel() for item in module.parameters()) if isinstance(module, nn.Module) else 0
 
 
@@ -74,20 +77,20 @@ def cost_table(costs: list[PartCost]) -> str:
     return "\n".join(lines)
 
 
-def _part_of_module(model: DenseModel) -> dict[nn.Module, str]:
+def _part_of_module(model: Model) -> dict[nn.Module, str]:
     """Map the modules whose calls are measured to the part they belong to: what the model calls itself."""
     owners: dict[nn.Module, str] = {model: "model"}
     for name, module in model.named_modules():
         top, _, rest = name.partition(".")
         if top == "encoder" and not rest:
             owners[module] = "encoder"
-        # a neck is called stage by stage, through the modules it holds; a head is two levels down (stage, task)
-        elif (top == "neck" and rest and not _inside(name, model, owners)) or (top == "heads" and name.count(".") == 2):
-            owners[module] = "neck" if top == "neck" else "heads"
+        # a neck is called stage by stage, through the modules that it holds, and so are heads
+        elif top in _HELD_IN and rest and not _inside(name, model, owners):
+            owners[module] = _HELD_IN[top]
     return owners
 
 
-def _inside(name: str, model: DenseModel, owners: dict[nn.Module, str]) -> bool:
+def _inside(name: str, model: Model, owners: dict[nn.Module, str]) -> bool:
     """Whether the module is a list, which is never called, or lies in one that is measured already."""
     if isinstance(model.get_submodule(name), (nn.ModuleList, nn.ModuleDict)):
         return True
@@ -109,7 +112,7 @@ def _around(owners: dict[nn.Module, str], enter: Callable[[str], None], leave: C
             handle.remove()
 
 
-def _median_times(model: DenseModel, images: Tensor, owners: dict[nn.Module, str], repeats: int) -> dict[str, float]:
+def _median_times(model: Model, images: Tensor, owners: dict[nn.Module, str], repeats: int) -> dict[str, float]:
     runs: dict[str, list[float]] = {part: [] for part in PARTS}
     spent = dict.fromkeys(PARTS, 0.0)
     started: dict[str, float] = {}
@@ -136,7 +139,7 @@ def _median_times(model: DenseModel, images: Tensor, owners: dict[nn.Module, str
     return {part: statistics.median(times) for part, times in runs.items()}
 
 
-def _macs(model: DenseModel, images: Tensor, owners: dict[nn.Module, str]) -> dict[str, int]:
+def _macs(model: Model, images: Tensor, owners: dict[nn.Module, str]) -> dict[str, int]:
     counted = dict.fromkeys(PARTS, 0)
     before: dict[str, int] = {}
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
@@ -152,7 +155,7 @@ def _macs(model: DenseModel, images: Tensor, owners: dict[nn.Module, str]) -> di
     return {part: flops // 2 for part, flops in counted.items()}
 
 
-def _kept_bytes(model: DenseModel, images: Tensor, owners: dict[nn.Module, str], amp: bool) -> dict[str, int]:
+def _kept_bytes(model: Model, images: Tensor, owners: dict[nn.Module, str], amp: bool) -> dict[str, int]:
     """Bytes of distinct storages that autograd keeps, other than the parameters."""
     kept: dict[str, dict[int, int]] = {part: {} for part in PARTS}
     inside: list[str] = []

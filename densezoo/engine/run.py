@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from timm.utils import ModelEmaV3
@@ -22,18 +23,19 @@ from densezoo.engine.checkpoint import Checkpoint, init_from, restore_rng_state,
 from densezoo.engine.config import RunConfig
 from densezoo.engine.distributed import Processes
 from densezoo.engine.evaluate import choose_best
-from densezoo.engine.loading import EpochBatches
+from densezoo.engine.input_notes import input_notes
+from densezoo.engine.loading import EpochBatches, WarpedDataset
 from densezoo.engine.log import ProgressReport
 from densezoo.engine.optim import Schedule, build_optimizer
 from densezoo.errors import DataError
-from densezoo.models import DenseModel
+from densezoo.models import Model
 from densezoo.types import Batch, DatasetMeta, Sample
 
 
 class TrainingStep(nn.Module):
     """A model's losses as a forward pass, so that DistributedDataParallel and `torch.compile` can wrap it."""
 
-    def __init__(self, model: DenseModel) -> None:
+    def __init__(self, model: Model) -> None:
         """Wrap `model`."""
         super().__init__()
         self.model = model
@@ -50,7 +52,7 @@ class Run:
     config: RunConfig
     processes: Processes
     meta: DatasetMeta
-    model: DenseModel
+    model: Model
     step_module: nn.Module
     optimizer: Optimizer
     schedule: Schedule
@@ -111,12 +113,12 @@ class Run:
         return len(self.train_sampler) // self.config.engine.accumulate
 
     @property
-    def evaluated_model(self) -> DenseModel:
+    def evaluated_model(self) -> Model:
         """The averaged weights where those are on, else the trained ones."""
         if self.averaged is None:
             return self.model
         averaged = self.averaged.module
-        assert isinstance(averaged, DenseModel)
+        assert isinstance(averaged, Model)
         return averaged
 
     def optimize(self, group: list[Batch]) -> dict[str, Tensor]:
@@ -194,6 +196,10 @@ class Run:
             f"{len(self.val_batches.dataset) if self.val_batches is not None else 0} for validation, "  # type: ignore[arg-type]
             f"{parameters / 1e6:.2f} M parameters, {self.processes.count} × {self.processes.device}"
         )
+        for what, loader in (("train_data", self.train_loader), ("val_data", self.val_batches)):
+            if loader is not None:
+                for line in input_notes(cast(WarpedDataset, loader.dataset).dataset, self.model.tasks, what):
+                    report.say(line)
         if self.config.init_from and not self.step:
             report.say(f"started from {self.config.init_from}; {len(self.misfits)} tensors did not fit")
             for line in self.misfits:
@@ -202,7 +208,7 @@ class Run:
             report.say(f"resumed after epoch {self.epoch}")
 
 
-def _sum_normalisers(model: DenseModel, group: list[Batch], processes: Processes) -> dict[str, Tensor]:
+def _sum_normalisers(model: Model, group: list[Batch], processes: Processes) -> dict[str, Tensor]:
     counted = [model.normalisers(batch) for batch in group]
     names = list(counted[0])
     if not names:

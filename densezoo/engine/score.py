@@ -23,6 +23,7 @@ from densezoo.engine.config import RunConfig
 from densezoo.engine.distributed import Processes, choose_device
 from densezoo.engine.evaluate import Evaluation, evaluate
 from densezoo.engine.files import write_text
+from densezoo.engine.input_notes import input_notes
 from densezoo.engine.load import checkpoint_meta
 from densezoo.engine.log import ProgressReport
 from densezoo.errors import ConfigError
@@ -64,6 +65,8 @@ def score_checkpoint(
         predictors.append(ConstantPredictor(model.tasks, build_samples(config, training_set, training=False)))
     found = []
     with ProgressReport(Console(stderr=True), enabled=True) as report:
+        for line in input_notes(dataset, model.tasks, "test_data" if config.test_data else "val_data"):
+            report.say(line)
         for predictor in predictors:
             report.start("testing" if predictor is model else "baseline", len(batches))
             found.append(
@@ -75,6 +78,7 @@ def score_checkpoint(
                     dataset.meta,
                     amp=engine.amp,
                     flip_test=engine.flip_test,
+                    scales=engine.scales,
                     max_bad_images=engine.max_bad_images,
                     unsampled=samples.truths_without_samples(),
                     keep_answers=predictor is model,

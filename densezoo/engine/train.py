@@ -147,6 +147,7 @@ def validate(run: Run, report: ProgressReport, log: RunLog | None) -> float | No
         run.meta,
         amp=config.engine.amp,
         flip_test=config.engine.flip_test,
+        scales=config.engine.scales,
         max_bad_images=config.engine.max_bad_images,
         unsampled=cast(WarpedDataset, run.val_batches.dataset).truths_without_samples(),
         keep_answers=False,

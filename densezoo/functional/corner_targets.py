@@ -101,3 +101,16 @@ def put_in_cells(values: Tensor, cells: Tensor, size: tuple[int, int]) -> Tensor
     places = cells.where(cells >= 0, height * width)
     filled = maps.scatter(2, places[:, None].expand_as(values), values)[..., :-1]
     return filled.reshape(num_images, channels, height, width)
+
+
+def take_from_cells(maps: Tensor, cells: Tensor) -> Tensor:
+    """Read maps (N, C, h, w) at each object's cell.
+
+    Args:
+        maps: (N, C, h, w).
+        cells: (N, P) int64 flat cells, row · w + column; below 0 for none.
+
+    Returns:
+        (N, C, P); what is nowhere reads the first cell.
+    """
+    return maps.flatten(2).gather(2, cells.clamp(min=0)[:, None].expand(-1, maps.shape[1], -1))

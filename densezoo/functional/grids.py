@@ -1,10 +1,12 @@
 """From the cells of a map to the pixels of the image and back, as `densezoo.types.Grid` says where they lie."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from densezoo.types import Grid
+from densezoo.types import Grid, Maps
 
 
 def image_size(grid: Grid) -> tuple[int, int]:
@@ -36,10 +38,40 @@ def bring_to_image(maps: Tensor, grid: Grid, size: tuple[int, int]) -> Tensor:
         # negative numbers cut, as where an odd image has a last cell that is only half on it
         around = (left, size[1] - left - columns, top, size[0] - top - rows)
         return F.pad(maps, around) if any(around) else maps
+    return _sample(maps, *_places(grid, size, maps.device))
+
+
+def bring_to_grid(maps: Tensor, grid: Grid, other: Grid) -> Tensor:
+    """Interpolate maps (N, C, h, w) on `grid` at the centres of another grid's cells, bilinear: (N, C, h', w').
+
+    Both lie in one image. Beyond the outermost centres their values go on.
+    """
     x, y = (
-        2 * places / side for places, side in zip(_places(grid, size, maps.device), reversed(grid.size), strict=True)
+        ((torch.arange(cells, device=maps.device) + 0.5) * other.stride + there - here) / grid.stride
+        for cells, there, here in zip(reversed(other.size), other.origin, grid.origin, strict=True)
     )
-    points = torch.stack(torch.meshgrid(x - 1, y - 1, indexing="xy"), -1)
+    return _sample(maps, x, y)
+
+
+def average_views(views: Sequence[tuple[Maps, Grid]]) -> tuple[Maps, Grid]:
+    """Average activated maps of several views of the same images on the grid of the first.
+
+    Args:
+        views: maps and where their cells lie in the images; all views have the same maps.
+    """
+    maps, grid = views[0]
+    if len(views) == 1:
+        return maps, grid
+    others = [{name: bring_to_grid(values, own, grid) for name, values in each.items()} for each, own in views[1:]]
+    return {
+        name: torch.stack([values, *(each[name] for each in others)]).mean(0) for name, values in maps.items()
+    }, grid
+
+
+def _sample(maps: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """Interpolate (N, C, h, w) at columns x (W,) and rows y (H,), in cells from the map's corner."""
+    height, width = maps.shape[-2:]
+    points = torch.stack(torch.meshgrid(2 * x / width - 1, 2 * y / height - 1, indexing="xy"), -1).to(maps.dtype)
     return F.grid_sample(maps, points.expand(len(maps), -1, -1, -1), padding_mode="border", align_corners=False)
 
 

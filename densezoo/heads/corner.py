@@ -6,22 +6,19 @@ parameters, with nothing where the maxima were taken.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import cast
 
-import torch
 from torch import Tensor, nn
 
 from densezoo.errors import ConfigError, near_names
 from densezoo.layers.conv import ConvNormAct
 from densezoo.layers.corner_pool import corner_pool
+from densezoo.layers.map_branch import MapBranch
 from densezoo.layers.normalise import make_activation
-from densezoo.layers.precision import full_precision
 from densezoo.registry import HEADS
 from densezoo.types import Maps, Pyramid
 
 POOLS = {"top_left": ("top", "left"), "bottom_right": ("bottom", "right")}
 """Corner to the two directions that are pooled for it."""
-HEAT_BIAS = -2.19  # sigmoid gives 0.1: most cells are background, and must not drown the loss at the start
 
 
 class CornerModule(nn.Module):
@@ -71,10 +68,9 @@ class CornerModule(nn.Module):
 
 @HEADS.register()
 class Corner(nn.Module):
-    """A corner module per corner, then per map a 3×3 convolution, an activation and a 1×1 convolution.
+    """A corner module per corner, then a branch per map (`MapBranch`).
 
-    The map's name says which corner it belongs to: `top_left_…` or `bottom_right_…`. Maps called `…_heat` start with
-    the bias of a probability of 0.1.
+    The map's name says which corner it belongs to: `top_left_…` or `bottom_right_…`.
 
     Attributes:
         stride: image pixels per cell of every map.
@@ -127,12 +123,9 @@ class Corner(nn.Module):
                 if corner in self.corner_of.values()
             }
         )
-        self.branches = nn.ModuleDict()
-        for name, width in outputs.items():
-            final = nn.Conv2d(channels, width, 1)
-            if name.endswith("_heat"):
-                final.bias = nn.Parameter(torch.full((width,), HEAT_BIAS))
-            self.branches[name] = nn.Sequential(ConvNormAct(channels, channels, 3, 1, "none", activation), final)
+        self.branches = nn.ModuleDict(
+            {name: MapBranch(name, channels, channels, width, activation) for name, width in outputs.items()}
+        )
 
     def forward(self, pyramid: Pyramid) -> Maps:
         """Map the pyramid to {map name: (N, channels, h, w)} at the size of the level that is read.
@@ -140,13 +133,7 @@ class Corner(nn.Module):
         The last convolution is float32 under autocast too: embeddings are compared, and offsets are parts of a cell.
         """
         features = {corner: module(pyramid[self.level]) for corner, module in self.corners.items()}
-        maps = {}
-        for name, branch in self.branches.items():
-            hidden, final = cast(nn.Sequential, branch)
-            x = hidden(features[self.corner_of[name]])
-            with full_precision(x):
-                maps[name] = final(x.to(final.weight.dtype))
-        return maps
+        return {name: branch(features[self.corner_of[name]]) for name, branch in self.branches.items()}
 
 
 def _corner_of(name: str) -> str:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from densezoo.errors import ConfigError
 from densezoo.layers.conv import ConvNormAct
-from densezoo.layers.fusion import fusion_config
+from densezoo.layers.fusion import build_fusion, fusion_config
 from densezoo.layers.precision import full_precision
 from densezoo.layers.resize import resize_bilinear
 from densezoo.registry import FUSIONS, HEADS
@@ -100,7 +100,7 @@ class PyramidHead(nn.Module):
             widths = [in_channels[level]] + [channels] * (count - 1)
             layers = [ConvNormAct(width, channels, 3, 1, norm, activation, bias=norm == "none") for width in widths]
             self.branches.append(nn.ModuleList(layers))
-        self.fuse = FUSIONS.build(config, in_channels=[channels] * len(read), norm=norm, activation=activation)
+        self.fuse = build_fusion(config, [channels] * len(read), norm, activation)
         self.dropout = nn.Dropout2d(dropout)
         joined = self.fuse.out_channels
         self.finals = nn.ModuleDict({name: nn.Conv2d(joined, width, 1) for name, width in outputs.items()})

@@ -68,40 +68,44 @@ class Weights:
         self._left = {key.removeprefix(prefix): value for key, value in self._left.items()}
         self._shapes = {key.removeprefix(prefix): shape for key, shape in self._shapes.items()}
 
-    def shape(self, key: str) -> tuple[int, ...]:
-        """Return the shape of one tensor.
+    def shape(self, key: str, dimensions: int = 4) -> tuple[int, ...]:
+        """Return the shape of one tensor; the weight of a convolution has four dimensions, that of a normalisation one.
 
         Raises:
-            DataError: there is none; it says that the source may be another one.
+            DataError: there is none, which says that the source may be another one, or it has other dimensions.
         """
         if key not in self._shapes:
             raise DataError(f"the state dict has no {key!r}; {near_names(key, self._shapes)}; is it of another source?")
-        return self._shapes[key]
+        found = self._shapes[key]
+        if len(found) != dimensions or min(found) < 1:
+            raise DataError(f"{key} is {found}, and not {dimensions} sizes from 1 on; is it of another source?")
+        return found
 
-    def width(self, key: str) -> int:
+    def width(self, key: str, dimensions: int = 4) -> int:
         """Return the first number of a tensor's shape: how many channels a layer gives.
 
         Raises:
-            DataError: there is no such tensor.
+            DataError: there is no such tensor, or it has other dimensions.
         """
-        return (*self.shape(key), 0)[0]
+        return self.shape(key, dimensions)[0]
 
     def count(self, prefix: str) -> int:
-        """Return how many consecutive numbers, from 0, follow `prefix`: `'hg.'` to the number of stacks."""
+        """Return how many numbers from 0 follow `prefix`, if none is left out: `'hg.'` to the number of stacks.
+
+        A gap counts, so that what is in it is found missing.
+        """
         numbers = {int(found[1]) for key in self._shapes if (found := re.match(re.escape(prefix) + r"(\d+)\.", key))}
-        total = 0
-        while total in numbers:
-            total += 1
-        return total
+        # so many parts have as many tensors, so a larger number is none of a part
+        return max((number + 1 for number in numbers if number < len(self._shapes)), default=0)
 
     def move(self, source: str, target: str, change: Callable[[Tensor], Tensor] | None = None) -> None:
-        """Take one tensor under our name, after `change`."""
+        """Take one tensor under our name, after `change`, which is for the weights of convolutions."""
         if source not in self._left:
             self._missing.append(source)
             return
         tensor = self._left.pop(source)
         self._origins[target] = source
-        self.converted[target] = tensor if change is None else change(tensor).contiguous()
+        self.converted[target] = tensor if change is None or tensor.ndim != 4 else change(tensor).contiguous()
 
     def layer(self, source: str, target: str, change: Callable[[Tensor], Tensor] | None = None) -> None:
         """Take every tensor of one layer (a convolution or a normalisation); `change` is applied to its weight."""
@@ -123,8 +127,8 @@ class Weights:
             self.notes.append(f"left out {len(gone)} tensors of {shown} ({size / 1e6:.2f} M numbers): {why}")
 
     def assume(self, name: str, value: object, why: str) -> None:
-        """Note what tensors do not show."""
-        self.notes.append(f"{name}={value!r} is {why}; give {name}= if it is another")
+        """Note what tensors do not show; `why` is a few words on the value."""
+        self.notes.append(f"assumed {name}={value!r} ({why}); give {name}= if it is another")
 
     def finish(self, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Compare with the state dict that our model has, and return the converted one.
@@ -192,7 +196,7 @@ def convert_state_dict(
         that the built model loads with `strict=True`. Given float images, it gives the source's outputs.
 
     Raises:
-        ConfigError: an unknown source or option.
+        ConfigError: an unknown source or option, or sizes in the tensors that make no network.
         DataError: tensors are missing, unknown or of another shape; all are listed.
     """
     if source not in list_sources():
@@ -202,8 +206,11 @@ def convert_state_dict(
     check_arguments(convert, given, {"weights": weights}, where)
     check_kinds(get_type_hints(convert), given, f"{where}: ")
     config = convert(weights, **given)
-    with torch.device("meta"):
-        model: nn.Module = NECKS.build(config) if "type" in config else create_model(config)
+    try:
+        with torch.device("meta"):
+            model: nn.Module = NECKS.build(config) if "type" in config else create_model(config)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: what the tensors show makes no network: {error}") from error
     converted = weights.finish(model.state_dict())
     for note in weights.notes:
         LOG.warning("%s: %s", source, note)
@@ -243,9 +250,14 @@ def concat_order(*widths: int, order: Iterable[int]) -> Callable[[Tensor], Tenso
     Args:
         widths: of the maps, in the source's order.
         order: our order, as indices into the source's.
+
+    Returns:
+        The change; it leaves a weight of another width alone, whose shape is then found not to fit.
     """
 
     def change(weight: Tensor) -> Tensor:
+        if weight.shape[1] != sum(widths):
+            return weight
         parts = torch.split(weight, list(widths), dim=1)
         return torch.cat([parts[index] for index in order], 1)
 

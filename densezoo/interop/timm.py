@@ -27,7 +27,9 @@ class HourglassFeatures(nn.Module):
         pretrained_cfg: the image size that it was published with, mean and deviation.
     """
 
-    def __init__(self, name: str, in_channels: int, out_indices: int | Sequence[int] | None) -> None:
+    def __init__(
+        self, name: str, in_channels: int, out_indices: int | Sequence[int] | None, output_stride: int | None
+    ) -> None:
         """Make the network with just the levels asked for.
 
         Args:
@@ -35,9 +37,10 @@ class HourglassFeatures(nn.Module):
             in_channels: of the images.
             out_indices: levels, 0 being the finest; negative ones count from the coarsest; a number is that many of the
                 coarsest; None is all.
+            output_stride: that of the coarsest level, or 32, by which timm means no dilation; None is the same.
 
         Raises:
-            ConfigError: a level that there is not.
+            ConfigError: a level that there is not, or another stride.
         """
         from densezoo.models import create_model  # here, so that registering stays quick
         from densezoo.models.named import MODELS
@@ -59,6 +62,12 @@ class HourglassFeatures(nn.Module):
             for level, width, stride in zip(neck.out_levels, neck.out_channels, neck.out_strides, strict=True)
         ]
         self.feature_info = FeatureInfo(info, tuple(levels))
+        own = self.feature_info.reduction()[-1]
+        if output_stride not in (None, 32, own):
+            raise ConfigError(
+                f"timm model {name!r}: output_stride={output_stride} would take dilations, which hourglasses do not "
+                f"have; the coarsest of these levels has {own}: give output_stride={own}, or ask for fewer levels"
+            )
         encoder = self.model.encoder
         self.pretrained_cfg = {
             "architecture": name,
@@ -89,13 +98,14 @@ def _entrypoint(name: str) -> Callable[..., HourglassFeatures]:
         features_only: bool = False,
         in_chans: int = 3,
         out_indices: int | Sequence[int] | None = None,
+        output_stride: int | None = None,
     ) -> HourglassFeatures:
         """Make the model; the arguments are those that timm and programs around it give."""
         if not features_only:
             raise ConfigError(f"timm model {name!r} has no classifier; give features_only=True")
         if pretrained:
             raise ConfigError(f"timm model {name!r} has no published weights; give pretrained=False")
-        return HourglassFeatures(name, in_chans, out_indices)
+        return HourglassFeatures(name, in_chans, out_indices, output_stride)
 
     make.__name__ = make.__qualname__ = name
     return make

@@ -203,9 +203,11 @@ class AttentionalFusion(nn.Module):
             activation: see `make_activation`.
 
         Raises:
-            ConfigError: the widths differ.
+            ConfigError: the widths differ, or `reduction` is below 1.
         """
         super().__init__()
+        if reduction < 1:
+            raise ConfigError(f"fusion 'attention': reduction={reduction} must be at least 1")
         channels = one_width(in_channels, "attention")
         self.out_channels = channels
         hidden = max(channels // reduction, MIN_GROUP_CHANNELS)
@@ -242,6 +244,28 @@ def one_width(in_channels: Sequence[int], fusion: str) -> int:
     if len(set(in_channels)) != 1:
         raise ConfigError(f"fusion {fusion!r} needs maps of one width, got {list(in_channels)}; give one 'channels'")
     return in_channels[0]
+
+
+def build_fusion(config: Mapping[str, Any], in_channels: Sequence[int], norm: str, activation: str) -> Any:
+    """Build a fusion.
+
+    Args:
+        config: `type` and the fusion's own arguments.
+        in_channels: width of every map it will get.
+        norm: see `make_norm`; for a fusion that asks for it.
+        activation: see `make_activation`; for a fusion that asks for it.
+
+    Raises:
+        ConfigError: an unknown fusion or argument, or a fusion that does not say how wide its map is.
+    """
+    fuse = FUSIONS.build(config, in_channels=list(in_channels), norm=norm, activation=activation)
+    width = getattr(fuse, "out_channels", None)
+    if not isinstance(width, int) or width < 1:
+        raise ConfigError(
+            f"fusion {config['type']!r}: its constructor must set out_channels, the width of the map that it gives, "
+            f"and has {width!r}"
+        )
+    return fuse
 
 
 def fusion_config(fusion: str | Mapping[str, Any]) -> dict[str, Any]:

@@ -28,8 +28,10 @@ def image_statistics(
         rgb_std: of three channels.
 
     Raises:
-        ConfigError: not one number per input channel, a mean outside 0–1, or a deviation outside 0–1 or of 0.
+        ConfigError: no input channels, not one number for each, a mean outside 0–1, or a deviation outside 0–1 or of 0.
     """
+    if in_channels < 1:
+        raise ConfigError(f"{encoder}: in_channels={in_channels} must be at least 1")
     found = []
     for name, given, rgb in (("mean", mean, rgb_mean), ("std", std, rgb_std)):
         values = (rgb if in_channels == 3 else (0.5,) * in_channels) if given is None else given

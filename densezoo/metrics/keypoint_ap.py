@@ -18,7 +18,9 @@ from densezoo.contracts import Metric
 from densezoo.errors import ConfigError
 from densezoo.functional.oks import oks, sigmas_of
 from densezoo.metrics.joint_errors import instance_weights, keypoints_in_file, truth_of
-from densezoo.metrics.oks_matches import ImageRecord, Matches, keypoint_labels, match_images
+from densezoo.metrics.matches import Matches
+from densezoo.metrics.oks_matches import keypoint_labels, match_images, ranked_poses, restricted
+from densezoo.metrics.records import ImageRecord, Records, same_kind
 from densezoo.registry import METRICS
 from densezoo.types import Array, DatasetMeta, ImageTruth, Prediction, Sample
 
@@ -68,7 +70,7 @@ class KeypointAP:
         self.meta = meta
         self.sigmas = known
         self.max_detections = max_detections
-        self._records: dict[int, ImageRecord] = {}
+        self._records = Records()
         self._matches: tuple[Array, dict[str, Matches]] | None = None
 
     def update(self, predictions: list[Prediction], samples: list[Sample]) -> None:
@@ -81,12 +83,12 @@ class KeypointAP:
         for prediction, sample in zip(predictions, samples, strict=True):
             if "error" in sample:
                 continue
-            truth = truth_of(sample)
+            truth_of(sample)
             keypoints = keypoints_in_file(prediction, sample, self.meta.num_keypoints)
-            record = self._records.setdefault(sample["image_id"], ImageRecord(truth))
-            record.keypoints.append(keypoints[..., :2])
-            record.scores.append(np.asarray(prediction["scores"], np.float64) * sample.get("score", 1.0))
-            record.labels.append(prediction.get("labels"))
+            kept = Prediction(keypoints=keypoints[..., :2], scores=prediction["scores"])
+            if "labels" in prediction:
+                kept["labels"] = prediction["labels"]
+            self._records.add(kept, sample)
 
     def add_truth(self, image_id: int, truth: ImageTruth) -> None:
         """Count the people of a file that no sample comes from as missed."""
@@ -118,25 +120,19 @@ class KeypointAP:
         Raises:
             TypeError: `other` is no KeypointAP.
         """
-        if not isinstance(other, KeypointAP):
-            raise TypeError(f"a KeypointAP cannot take over the records of a {type(other).__name__}")
         self._matches = None
-        for image_id, record in other._records.items():
-            mine = self._records.setdefault(image_id, ImageRecord(record.truth))
-            mine.keypoints.extend(record.keypoints)
-            mine.scores.extend(record.scores)
-            mine.labels.extend(record.labels)
+        self._records.take_over(same_kind(KeypointAP, other)._records)
 
     def _posed(self) -> dict[int, ImageRecord]:
         labels = keypoint_labels(self._records.values())
-        return {image_id: record.restricted(labels) for image_id, record in self._records.items()}
+        return {image_id: restricted(record, labels) for image_id, record in self._records.items()}
 
     def _mean_oks(self, record: ImageRecord) -> float:
         truth = record.truth
         people = (truth["keypoints"][..., 2] > 0).any(axis=1) & ~truth["crowd"]
         if not people.any():
             return float("nan")
-        keypoints, _ = record.ranked(self.max_detections)
+        keypoints, _ = ranked_poses(record, self.max_detections)
         similarity = oks(
             keypoints,
             truth["keypoints"][people],

@@ -12,6 +12,7 @@ import numpy as np
 from densezoo.contracts import Metric
 from densezoo.errors import ConfigError, DataError
 from densezoo.functional.label_maps import IGNORE, warp_labels
+from densezoo.metrics.records import same_kind
 from densezoo.registry import METRICS
 from densezoo.types import Array, DatasetMeta, ImageTruth, Prediction, Sample
 
@@ -113,9 +114,7 @@ class MeanIoU:
         Raises:
             TypeError: `other` is no MeanIoU.
         """
-        if not isinstance(other, MeanIoU):
-            raise TypeError(f"a MeanIoU cannot take over the records of a {type(other).__name__}")
-        self._records.update(other._records)
+        self._records.update(same_kind(MeanIoU, other)._records)
 
 
 def _shares(counts: Array) -> tuple[Array, Array]:

@@ -12,6 +12,7 @@ from densezoo.contracts import Metric
 from densezoo.errors import ConfigError
 from densezoo.metrics.joint_errors import JointErrors, instance_weights
 from densezoo.metrics.normalizers import Normalizer
+from densezoo.metrics.records import same_kind
 from densezoo.registry import METRICS
 from densezoo.types import Array, DatasetMeta, ImageTruth, Prediction, Sample
 
@@ -93,9 +94,7 @@ class NME:
         Raises:
             TypeError: `other` is no NME.
         """
-        if not isinstance(other, NME):
-            raise TypeError(f"an NME cannot take over the records of a {type(other).__name__}")
-        self.errors.merge(other.errors)
+        self.errors.merge(same_kind(NME, other).errors)
 
 
 def _sums(errors: Array, weight: Array) -> tuple[Array, Array]:

@@ -14,6 +14,7 @@ from densezoo.contracts import Metric
 from densezoo.errors import ConfigError
 from densezoo.metrics.joint_errors import JointErrors, instance_weights
 from densezoo.metrics.normalizers import Normalizer, keypoint_index
+from densezoo.metrics.records import same_kind
 from densezoo.registry import METRICS
 from densezoo.types import Array, DatasetMeta, ImageTruth, Prediction, Sample
 
@@ -137,9 +138,7 @@ class PCK:
         Raises:
             TypeError: `other` is no PCK.
         """
-        if not isinstance(other, PCK):
-            raise TypeError(f"a PCK cannot take over the records of a {type(other).__name__}")
-        self.errors.merge(other.errors)
+        self.errors.merge(same_kind(PCK, other).errors)
 
 
 def _areas(errors: Array, threshold: float) -> Array:

@@ -2,6 +2,8 @@
 
 from densezoo.models.build import build_model
 from densezoo.models.dense_model import DenseModel
+from densezoo.models.detector import Detector
+from densezoo.models.model import Model
 from densezoo.models.zoo import create_model, list_models
 
-__all__ = ["DenseModel", "build_model", "create_model", "list_models"]
+__all__ = ["DenseModel", "Detector", "Model", "build_model", "create_model", "list_models"]

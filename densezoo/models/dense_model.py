@@ -1,17 +1,22 @@
 """Where the parts meet: encoder, neck, one head per stage and task, and the tasks."""
 
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from densezoo.contracts import Encoder, Head, Neck, Task
+from densezoo.contracts import DecodesViews, Encoder, Head, Neck, Task
 from densezoo.errors import ConfigError
+from densezoo.functional.grids import average_views
+from densezoo.models.model import Model
 from densezoo.types import Batch, Grid, Maps, Outputs, Prediction, Pyramid, Targets
 
 
-class DenseModel(nn.Module):
+class DenseModel(Model):
     """A network and what its maps mean. `losses` and `predict` are all that the engine calls.
 
     Weights are held channels-last and images are brought to it, since every convolution is faster so.
@@ -24,10 +29,7 @@ class DenseModel(nn.Module):
         num_stages: of the neck, or 1.
     """
 
-    encoder: Encoder
-    neck: Neck | None
-    pixel_scale: Tensor
-    pixel_shift: Tensor
+    tasks: dict[str, Task]
 
     def __init__(
         self,
@@ -46,16 +48,10 @@ class DenseModel(nn.Module):
             tasks: what the maps mean.
             feedback: (task name, map name) of the maps that the neck gets back between stages.
         """
-        super().__init__()
-        self.encoder = encoder
-        self.neck = neck
-        self.num_stages = neck.num_stages if neck is not None else 1
+        super().__init__(encoder, neck)
         self.heads = nn.ModuleList(nn.ModuleDict(cast(Mapping[str, nn.Module], stage)) for stage in heads)
         self.tasks = dict(tasks or {})
         self.feedback = list(feedback)
-        std = torch.tensor(encoder.std)
-        self.register_buffer("pixel_scale", (1 / (255 * std))[:, None, None], persistent=False)
-        self.register_buffer("pixel_shift", (-torch.tensor(encoder.mean) / std)[:, None, None], persistent=False)
         self.to(memory_format=torch.channels_last)
 
     def forward(self, images: Tensor, stages: str = "all") -> dict[str, Outputs]:
@@ -100,20 +96,6 @@ class DenseModel(nn.Module):
             if self.neck is not None and not is_last:
                 x = self.neck.merge(index, x, finest, [maps[task][name] for task, name in self.feedback])
         return pyramids, outputs
-
-    def _normalise(self, images: Tensor) -> Tensor:
-        """Return float images with the encoder's mean and deviation; RGB becomes grey for an encoder of one channel.
-
-        Raises:
-            ConfigError: the encoder takes another number of channels.
-        """
-        given, taken = images.shape[1], len(self.encoder.mean)
-        if (given, taken) == (3, 1) and not images.is_floating_point():
-            images = images.float().mean(1, keepdim=True).round().to(images.dtype)
-        elif given != taken:
-            raise ConfigError(f"the encoder takes images of {taken} channels, not {given}; give it in_channels={given}")
-        images = images.contiguous(memory_format=torch.channels_last)
-        return images if images.is_floating_point() else images * self.pixel_scale + self.pixel_shift
 
     def _head(self, stage: int, task: str) -> Head:
         return cast(Head, cast(nn.ModuleDict, self.heads[stage])[task])
@@ -169,7 +151,9 @@ class DenseModel(nn.Module):
         return totals
 
     @torch.no_grad()
-    def predict(self, batch: Batch, flip_test: bool = False) -> dict[str, list[Prediction]]:
+    def predict(
+        self, batch: Batch, flip_test: bool = False, scales: Sequence[float] = (1.0,)
+    ) -> dict[str, list[Prediction]]:
         """Return task name to N predictions of the last stage, in network pixels.
 
         Set the model to `eval` first; this does not change it.
@@ -177,30 +161,80 @@ class DenseModel(nn.Module):
         Args:
             batch: `images` is all that is read.
             flip_test: average the maps with those of the mirrored images, where both views have them.
+            scales: factors on the images' sides, each of which is a view. Tasks that find boxes suppress those of all
+                views together; for others the maps of all are averaged, on the cells of the first.
 
         Raises:
             ConfigError: the model has no tasks, or a task cannot mirror its maps.
         """
+        return self.decode(self.look(batch, flip_test, scales))
+
+    @torch.no_grad()
+    def look(
+        self, batch: Batch, flip_test: bool = False, scales: Sequence[float] = (1.0,)
+    ) -> dict[str, list[tuple[Maps, Grid]]]:
+        """Return task name to activated maps of the last stage and where they lie, for each scale; see `predict`.
+
+        With `flip_test` they are averaged with those of the mirrored image, or stand beside them under other names.
+        """
         self._check_tasks()
-        images = batch["images"]
-        outputs = self(images, "last")
-        mirrored = self(images.flip(-1), "last") if flip_test else None
+        images = self._normalise(batch["images"])
+        views = [self._view(images, scale, flip_test) for scale in scales]
+        return {name: [view[name] for view in views] for name in self.tasks}
+
+    def decode(self, views: Mapping[str, Sequence[tuple[Maps, Grid]]]) -> dict[str, list[Prediction]]:
+        """Return task name to N predictions from what `look` gave."""
         predictions = {}
+        for name, own in views.items():
+            task = self.tasks[name]
+            with torch.autocast(self.pixel_scale.device.type, enabled=False):
+                if isinstance(task, DecodesViews):
+                    predictions[name] = task.decode_views(own)
+                else:
+                    predictions[name] = task.decode(*average_views(own))
+        return predictions
+
+    def _view(self, images: Tensor, scale: float, flip_test: bool) -> dict[str, tuple[Maps, Grid]]:
+        """Return task name to the activated maps of normalised images at one scale, and where they lie unscaled."""
+        scaled = images
+        if scale != 1:
+            # the factor itself, not a ratio of rounded sizes, so that pixels lie where the grid says
+            options = {"mode": "bilinear", "align_corners": False, "antialias": scale < 1}
+            scaled = F.interpolate(images, scale_factor=scale, **options)  # type: ignore[arg-type]
+        outputs = self(scaled, "last")
+        mirrored = self(self._mirror(scaled), "last") if flip_test else None
+        views = {}
         for name, task in self.tasks.items():
-            grid = self.grid(self.num_stages - 1, name, outputs[name][0], images)
-            if mirrored is not None and any(grid.origin) and not _is_symmetric(grid, images):
+            grid = self.grid(self.num_stages - 1, name, outputs[name][0], scaled)
+            if mirrored is not None and any(grid.origin) and not _is_symmetric(grid, scaled):
                 raise ConfigError(
-                    f"the maps of task {name!r} do not lie in the middle of images {images.shape[-1]} pixels wide, as "
+                    f"the maps of task {name!r} do not lie in the middle of images {scaled.shape[-1]} pixels wide, as "
                     "those of convolutions without padding may not, so mirrored ones do not fit; take flip_test=False"
                 )
             with torch.autocast(images.device.type, enabled=False):
                 maps = task.activate(outputs[name][0])
                 if mirrored is not None:
-                    other = task.activate(task.unflip(mirrored[name][0]))
+                    unflipped = task.unflip(mirrored[name][0])
+                    inside = {key: values[..., : grid.size[1]] for key, values in unflipped.items()}
+                    other = task.activate(inside)
                     shared = {key: (maps[key] + other[key]) / 2 for key in maps.keys() & other.keys()}
                     maps = {**maps, **other, **shared}  # what only one view has is decoded beside the other
-                predictions[name] = task.decode(maps, grid)
-        return predictions
+            if scale != 1:
+                origin = (grid.origin[0] / scale, grid.origin[1] / scale)
+                size = (images.shape[-2], images.shape[-1])
+                grid = replace(grid, stride=grid.stride / scale, origin=origin, image_size=size)
+            views[name] = (maps, grid)
+        return views
+
+    def _mirror(self, images: Tensor) -> Tensor:
+        """Mirror normalised images so that the cells of all maps lie as in the original.
+
+        Where maps reach beyond the right edge, the image is padded with the mean to their end, which the mirrored maps
+        then have at their beginning; cells beyond those of the original are to be cut off once they are mirrored back.
+        """
+        heads = [self._head(self.num_stages - 1, task) for task in self.tasks]
+        missing = 0 if any(head.origin for head in heads) else -images.shape[-1] % math.lcm(*(h.stride for h in heads))
+        return F.pad(images, (0, missing)).flip(-1)
 
     def _check_tasks(self) -> None:
         if not self.tasks:

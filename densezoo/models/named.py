@@ -98,7 +98,7 @@ COCO_CORNERS: Config = {
     "type": "Corners",
     "num_classes": 80,
     "cells": "image",
-    "nms_border": 1,
+    "rules": "published",
     "head": {"type": "Corner"},
 }
 

@@ -6,11 +6,11 @@ from typing import Any
 
 from densezoo.errors import ConfigError, near_names
 from densezoo.models.build import build_model
-from densezoo.models.dense_model import DenseModel
+from densezoo.models.model import Model
 from densezoo.models.named import MODELS
 from densezoo.types import DatasetMeta
 
-PARTS = ("encoder", "neck", "tasks")
+PARTS = ("encoder", "neck", "tasks", "detector")
 
 
 def list_models() -> list[str]:
@@ -20,18 +20,19 @@ def list_models() -> list[str]:
 
 def create_model(
     name_or_config: str | Mapping[str, Any], meta: DatasetMeta | None = None, **overrides: Mapping[str, Any] | None
-) -> DenseModel:
+) -> Model:
     """Build a model from a name or a config.
 
     Example:
         `create_model("newell_hourglass_s2", neck=dict(num_stages=3), tasks=dict(pose=dict(num_keypoints=17)))`
 
     Args:
-        name_or_config: a name from `list_models()`, or a mapping whose `encoder`, `neck` and `tasks` are read.
+        name_or_config: a name from `list_models()`, or a mapping whose `encoder`, `neck`, `tasks` and `detector`
+            are read.
         meta: what the data set's annotations mean; without it the model gives maps and losses, but no metrics.
-        overrides: `encoder`, `neck` or `tasks`. Keys replace the config's one by one, except in a dict that names
-            another `type`, which replaces the whole part; None takes a part out, or one of the tasks. Without tasks the
-            model gives feature pyramids, and the neck no feedback.
+        overrides: `encoder`, `neck`, `tasks` or `detector`. Keys replace the config's one by one, except in a dict that
+            names another `type`, which replaces the whole part; None takes a part out, or one of the tasks. Without
+            tasks the model gives feature pyramids, and the neck no feedback; a detector goes with them.
 
     Raises:
         ConfigError: an unknown name, override or key, or a value that a part refuses.
@@ -49,12 +50,22 @@ def create_model(
         parts[part] = _override(parts.get(part), override)
     if isinstance(parts.get("tasks"), Mapping):
         parts["tasks"] = {name: task for name, task in parts["tasks"].items() if task is not None}
-    if "tasks" in overrides and parts.get("neck"):
-        kept = [fed for fed in parts["neck"].get("feedback") or [] if fed.split(".")[0] in (parts["tasks"] or {})]
-        parts["neck"] = {**parts["neck"], "feedback": kept}
+    if "tasks" in overrides:
+        parts["neck"] = _without_feedback_of_others(parts.get("neck"), overrides.get("neck"), parts["tasks"])
+        if not parts["tasks"]:
+            parts.pop("detector", None)
     if parts.get("encoder") is None:
         raise ConfigError("the config has no 'encoder'; a model needs one")
     return build_model(**parts, meta=meta)
+
+
+def _without_feedback_of_others(neck: Any, override: Any, tasks: Any) -> Any:
+    """Return the neck's config without maps of tasks that are gone; what the caller wrote is left to be checked."""
+    if not isinstance(neck, Mapping) or not neck.get("feedback") or (tasks and "feedback" in (override or {})):
+        return neck
+    if not tasks:
+        return {**neck, "feedback": []}
+    return {**neck, "feedback": [fed for fed in neck["feedback"] if fed.split(".")[0] in tasks]}
 
 
 def _override(value: Any, by: Any) -> Any:

@@ -12,6 +12,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from densezoo.errors import ConfigError
+from densezoo.layers.fusion import build_fusion
 from densezoo.layers.resize import crop_centre, resize_nearest
 from densezoo.registry import FUSIONS
 
@@ -80,6 +82,9 @@ class Node(nn.Module):
             above: width of the map from the other level; None where the walk starts.
             width: width of what the node gives. A walk that starts with the identity keeps its skip's width.
             exact: give `width` in that case, too.
+
+        Raises:
+            ConfigError: an unknown fusion, or one that does not say how wide its map is.
         """
         super().__init__()
         kind = FUSIONS.get(blanks.fusion["type"])
@@ -98,9 +103,9 @@ class Node(nn.Module):
         self.fuse: nn.Module | None = None
         self.out_channels = widths[-1]
         if joins:
-            given = {"norm": blanks.norm, "activation": blanks.activation}
-            fuse = FUSIONS.build(blanks.fusion, in_channels=widths, **given)
+            fuse = build_fusion(blanks.fusion, widths, blanks.norm, blanks.activation)
             self.fuse, self.out_channels = fuse, fuse.out_channels
+        self._fused_channels = self.out_channels
         self.refine: nn.Module | None = None
         if not starts:
             self.refine, self.out_channels = _fill(blanks.refine, level, self.out_channels, width, True)
@@ -110,6 +115,9 @@ class Node(nn.Module):
         """Map skips (N, C_i, h, w) and a map of any size from `above` (None at the start) to one (N, C, h, w).
 
         Without a skip the map from above doubles its size.
+
+        Raises:
+            ConfigError: the fusion gives something else than one map of the width that it says.
         """
         maps = list(skips[: len(self.laterals)])
         if above is not None:
@@ -122,8 +130,18 @@ class Node(nn.Module):
         maps = [lateral(skip) for lateral, skip in zip(self.laterals, maps, strict=True)]
         if above is not None:
             maps.append(above)
-        fused: Tensor = maps[-1] if self.fuse is None else self.fuse(maps)
+        fused: Tensor = maps[-1] if self.fuse is None else self._fuse(self.fuse, maps)
         return fused if self.refine is None else self.refine(fused)
+
+    def _fuse(self, fuse: nn.Module, maps: list[Tensor]) -> Tensor:
+        fused = fuse(maps)
+        if isinstance(fused, Tensor) and fused.ndim == 4 and fused.shape[1] == self._fused_channels:
+            return fused
+        found = f"a map of shape {tuple(fused.shape)}" if isinstance(fused, Tensor) else f"a {type(fused).__name__}"
+        raise ConfigError(
+            f"fusion {self.word!r} must give one map (N, {self._fused_channels}, h, w), as its out_channels says, and "
+            f"gives {found}"
+        )
 
 
 def _fill(make: Make, level: int, in_channels: int, width: int, one_width: bool) -> tuple[nn.Module, int]:

@@ -106,8 +106,8 @@ class UNet(StagedNeck):
         if valid:
             plans = shift_by_crops(plans)
         middle = plan.channels[:-1] if mid_channels is None else list(mid_channels)
-        if len(middle) != len(plan.channels) - 1:
-            raise ConfigError(f"UNet: mid_channels={mid_channels} must be {len(plan.channels) - 1} widths")
+        if len(middle) != len(plan.channels) - 1 or min(middle, default=1) < 1:
+            raise ConfigError(f"UNet: mid_channels={mid_channels} must be {len(plan.channels) - 1} widths from 1 on")
         padding = 0 if valid else 1
 
         def up_conv(level: int, in_channels: int, out_channels: int) -> nn.Module:

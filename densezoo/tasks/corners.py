@@ -1,33 +1,43 @@
 """Objects as pairs of corners: heat per class, an embedding that says which corners belong together, and offsets.
 
 Law and Deng, "CornerNet: Detecting Objects as Paired Keypoints", ECCV 2018, https://arxiv.org/abs/1808.01244. Where the
-published code and its port in mmdetection (https://github.com/open-mmlab/mmdetection) differ, the port is followed:
+published code and its port in mmdetection differ, `rules` says which is followed; see `functional.corner_rules`.
+Losses are sums over both corners, of which the port takes half for heat and offset.
 
-- Two objects that share a corner's cell count once in the offset loss, and there the last one's offset is learned.
-- An image with a single object has no push loss; the published code adds a constant.
-- Soft-NMS takes boxes as they are; `nms_border=1` adds a pixel to their sides, as the published code does.
-
-Deviations from both: boxes are clipped to the image before they are paired and suppressed; an object without an area
-in the image is skipped; losses of the stages are added, not averaged. The losses of embeddings are sums over images, as
-in both, so their weight grows with the batch: the 0.1 of the paper goes with the five images of one of its GPUs.
+Deviations from both: crowds, which the published code takes for objects, are left out; boxes are clipped to the image
+before they are paired and suppressed, which the port does at 0 alone and the published code between the two; cells that
+are no local maximum are never corners, and boxes without an area no boxes. Deviations from the published code: losses
+of the stages are added, as in the port, and not averaged, which Adam does not notice; boxes whose score falls below
+0.001 are dropped, as in the port, where its soft-NMS leaves copies of others in their place; boxes of several scales
+are suppressed together and not averaged. The losses of embeddings are sums over images, as in both, so their weight
+grows with the batch: the 0.1 of the paper goes with the five images of one of its GPUs.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from densezoo.contracts import Metric
 from densezoo.errors import ConfigError, near_names
-from densezoo.functional.boxes import clip_boxes, commonest_box, soft_nms
+from densezoo.functional.boxes import soft_nms
 from densezoo.functional.corner_losses import focal_loss, focal_weights, offset_loss, pull_and_push
-from densezoo.functional.corner_targets import RADII, draw_gaussians, gaussian_radius, put_in_cells
+from densezoo.functional.corner_rules import RULES
+from densezoo.functional.corner_targets import (
+    RADII,
+    draw_gaussians,
+    gaussian_radius,
+    put_in_cells,
+    take_from_cells,
+)
 from densezoo.functional.grids import image_size
 from densezoo.functional.grouping import Corners as FoundCorners
 from densezoo.functional.grouping import find_corners, pair_corners
-from densezoo.registry import METRICS, TASKS
-from densezoo.types import Batch, DatasetMeta, Grid, Maps, Prediction, Sample, Targets
+from densezoo.functional.object_cells import learned_objects
+from densezoo.registry import TASKS
+from densezoo.tasks.finds_objects import FindsObjects
+from densezoo.types import Batch, DatasetMeta, Grid, Maps, Prediction, Targets
 
 CORNERS = ("top_left", "bottom_right")
 MIRRORED = {"top_left": "top_right", "bottom_right": "bottom_left"}
@@ -36,21 +46,19 @@ CELLS = ("stride", "image")
 
 
 @TASKS.register()
-class Corners:
+class Corners(FindsObjects):
     """Boxes of objects from their top-left and bottom-right corners.
 
     Attributes:
-        meta_fields: of `DatasetMeta`, whose values a model learns and must find again in other data.
         outputs: `{'top_left_heat': C, 'top_left_embedding': 1, 'top_left_offset': 2}`, and the same of `bottom_right`.
     """
-
-    meta_fields: tuple[str, ...] = ("classes",)
 
     def __init__(
         self,
         num_classes: int,
         meta: DatasetMeta | None = None,
         class_agnostic: bool = False,
+        rules: str = "mmdet",
         radius: str = "corrected",
         cells: str = "stride",
         pull_weight: float = 0.1,
@@ -60,7 +68,6 @@ class Corners:
         embedding_threshold: float = 0.5,
         num_pairs: int = 1000,
         nms_sigma: float = 0.5,
-        nms_border: int = 0,
         max_detections: int = 100,
         metrics: Sequence[Mapping[str, Any]] | None = None,
     ) -> None:
@@ -70,6 +77,8 @@ class Corners:
             num_classes: of the data set. Objects of other labels are not learned.
             meta: what the data set's labels mean; metrics need it.
             class_agnostic: one heat map for objects of all classes, which are then all found as label 0.
+            rules: which implementation is followed where they differ, `'mmdet'` or `'published'`; see
+                `functional.corner_rules`.
             radius: of the Gaussians: `'corrected'`, worked out for an overlap of 0.3, or `'legacy'`, for one of 0.7
                 with the wrong roots of CornerNet's first release.
             cells: how large a cell is: `'stride'` pixels, or `'image'`, its share of the image's side, as in CornerNet
@@ -82,43 +91,34 @@ class Corners:
             embedding_threshold: the largest difference of embeddings within a pair.
             num_pairs: best pairs that are kept before soft-NMS, in each view.
             nms_sigma: of soft-NMS; the smaller, the more it suppresses.
-            nms_border: pixels that soft-NMS adds to widths and heights: 1 as in CornerNet, 0 as in mmdetection.
             max_detections: boxes per image.
             metrics: configs of the metrics, the first of which ranks models; None takes BoxAP.
 
         Raises:
             ConfigError: a value that cannot be, or `num_classes` differs from the data set's.
         """
-        for name, value, known in (("radius", radius, RADII), ("cells", cells, CELLS)):
+        for name, value, known in (("rules", rules, RULES), ("radius", radius, RADII), ("cells", cells, CELLS)):
             if value not in known:
                 raise ConfigError(f"Corners: no {name}={value!r}; {near_names(str(value), known)}")
-        counts = {"num_classes": num_classes, "top_k": top_k, "num_pairs": num_pairs, "max_detections": max_detections}
-        for name, number in counts.items():
+        super().__init__(num_classes, meta, class_agnostic, metrics)
+        for name, number in {"top_k": top_k, "num_pairs": num_pairs, "max_detections": max_detections}.items():
             if number < 1:
                 raise ConfigError(f"Corners: {name}={number} must be at least 1")
         if nms_sigma <= 0:
             raise ConfigError(f"Corners: nms_sigma={nms_sigma} must be above 0")
-        if meta is not None and len(meta.classes) != num_classes:
-            raise ConfigError(
-                f"Corners: num_classes={num_classes}, but the data set has {len(meta.classes)} classes; "
-                f"set num_classes={len(meta.classes)} (class_agnostic=True learns them as one) or choose other data"
-            )
         self.num_channels = 1 if class_agnostic else num_classes
         parts = {"heat": self.num_channels, "embedding": 1, "offset": 2}
         self.outputs = {f"{corner}_{part}": channels for corner in CORNERS for part, channels in parts.items()}
-        self.num_classes = num_classes
-        self.meta = meta
-        self.class_agnostic = class_agnostic
+        self.rules = RULES[rules]
         self.radius = radius
         self.cells = cells
         self.pull_weight, self.push_weight, self.offset_weight = pull_weight, push_weight, offset_weight
         self.top_k = top_k
         self.embedding_threshold = embedding_threshold
         self.num_pairs = num_pairs
-        self.nms_sigma, self.nms_border = nms_sigma, nms_border
+        self.nms_sigma = nms_sigma
         self.max_detections = max_detections
-        given = [{"type": "BoxAP", "class_agnostic": class_agnostic}] if metrics is None else metrics
-        self.metric_configs = [dict(metric) for metric in given]
+        self.max_objects = min(top_k, max_detections)
 
     def encode(self, batch: Batch, grid: Grid) -> Targets:
         """Make targets on the device of the boxes.
@@ -134,6 +134,7 @@ class Corners:
                 (N, 2, h, w), the corner's place in its cell; `embedding` (N, 1, h, w), the object's number from 1.
                 weights: `heat` (N, C, h, w), see `focal_weights`; the others (N, 1, h, w), 0 where no corner is. Those
                 of `heat` and `offset` make up for objects that share a cell. cells: (N, 2, P), of both corners.
+                offsets: (N, 2, 2, P), x and y of both corners in their cells.
         """
         places, channels, present = self._places(batch, grid)
         height, width = grid.size
@@ -144,13 +145,14 @@ class Corners:
         flat = (rows * width + columns).where(present[..., None], -1)
         count = present.sum().float()
         known = float("boxes" in batch)
+        offsets = (places - torch.stack([columns, rows], -1)).where(present[..., None, None], 0.0)
         maps: Maps = {}
         weights: Maps = {}
         for number, corner in enumerate(CORNERS):
             column, row = columns[..., number], rows[..., number]
             heat = draw_gaussians(column, row, radii, channels, present, self.num_channels, grid.size)
-            x, y = places[:, :, number].unbind(-1)
-            values = torch.stack([x - column, y - row, numbers, torch.ones_like(x)], 1)
+            x, y = offsets[:, :, number].unbind(-1)
+            values = torch.stack([x, y, numbers, torch.ones_like(x)], 1)
             drawn = put_in_cells(values, flat[..., number], grid.size)
             here = drawn[:, 3:]
             maps |= {f"{corner}_heat": heat, f"{corner}_offset": drawn[:, :2], f"{corner}_embedding": drawn[:, 2:3]}
@@ -159,7 +161,7 @@ class Corners:
                 f"{corner}_offset": here * _per_cell(count, here.sum()),
                 f"{corner}_embedding": here,
             }
-        return Targets(maps=maps, weights=weights, cells=flat.transpose(1, 2))
+        return Targets(maps=maps, weights=weights, cells=flat.transpose(1, 2), offsets=offsets.permute(0, 2, 3, 1))
 
     def _places(self, batch: Batch, grid: Grid) -> tuple[Tensor, Tensor, Tensor]:
         """Return (N, P, 2, 2) both corners' x and y in cells, (N, P) channels, and (N, P) bool, which are learned."""
@@ -181,15 +183,8 @@ class Corners:
 
     def _objects(self, batch: Batch, size: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
         """Return (N, P, 4) boxes clipped to an image (height, width), (N, P) channels, and (N, P) bool: which count."""
-        present = batch["valid"]
-        if "boxes" not in batch:
-            return torch.zeros(*present.shape, 4, device=present.device), present.long(), torch.zeros_like(present)
-        if "crowd" in batch:
-            present = present & ~batch["crowd"]
-        boxes, has_area = clip_boxes(batch["boxes"], size)
-        labels = batch["labels"]
-        present = present & has_area & (labels >= 0) & (labels < self.num_classes)
-        return boxes.where(present[..., None], 0.0), labels.where(present & (not self.class_agnostic), 0), present
+        height, width = (side - self.rules.edge for side in size)
+        return learned_objects(batch, (height, width), self.num_classes, self.class_agnostic)
 
     def normalisers(self, batch: Batch) -> dict[str, Tensor]:
         """Return the number of objects, as `heat` and `offset`; embeddings are not divided by anything."""
@@ -202,21 +197,26 @@ class Corners:
 
         Without any object the heat loss is that of the background, divided by 1, and the others are zero.
         """
-
-        def both(part: str, loss: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Tensor:
-            names = [f"{corner}_{part}" for corner in CORNERS]
-            first, second = (loss(maps[name], targets["maps"][name], targets["weights"][name]) for name in names)
-            return first + second
-
-        cells = targets["cells"]
-        first, second = (
-            maps[f"{corner}_embedding"].flatten(1).gather(1, cells[:, number].clamp(min=0))
-            for number, corner in enumerate(CORNERS)
-        )
-        pull, push = pull_and_push(first, second, cells[:, 0] >= 0)
+        cells, slack = targets["cells"], self.rules.slack
+        present = cells[:, 0] >= 0
+        heat = offset = torch.zeros((), device=cells.device)
+        embeddings: list[Tensor] = []
+        for number, corner in enumerate(CORNERS):
+            name = f"{corner}_heat"
+            wanted, weight = targets["maps"][name], targets["weights"][name]
+            heat = heat + focal_loss(maps[name], wanted, weight, self.rules.logit_limit)
+            name = f"{corner}_offset"
+            if self.rules.each_object:
+                found = take_from_cells(maps[name], cells[:, number])
+                offset = offset + offset_loss(found, targets["offsets"][:, number], present[:, None])
+            else:
+                offset = offset + offset_loss(maps[name], targets["maps"][name], targets["weights"][name])
+            embeddings.append(take_from_cells(maps[f"{corner}_embedding"], cells[:, number])[:, 0])
+        first, second = embeddings
+        pull, push = pull_and_push(first, second, present, slack)
         return {
-            "heat": both("heat", focal_loss) / normalisers["heat"].clamp(min=1),
-            "offset": self.offset_weight * both("offset", offset_loss) / normalisers["offset"].clamp(min=1),
+            "heat": heat / normalisers["heat"].clamp(min=1),
+            "offset": self.offset_weight * offset / (normalisers["offset"] + slack).clamp(min=slack or 1.0),
             "pull": self.pull_weight * pull,
             "push": self.push_weight * push,
         }
@@ -226,7 +226,8 @@ class Corners:
 
         A mirrored image's top-left corners are the top-right ones of the original, so the maps come back as
         `top_right_…` and `bottom_left_…`, to be decoded beside those of the original and not averaged with them.
-        Their offsets are left as they are, measured from the cell's right edge to the left.
+        Their offsets are left as they are, measured from the cell's right edge to the left. By their stride, cells
+        have to lie alike in both images, which `DenseModel.predict` sees to.
         """
         names = MIRRORED | {mirrored: corner for corner, mirrored in MIRRORED.items()}
         unflipped = {}
@@ -241,28 +242,29 @@ class Corners:
         return {name: values.sigmoid() if name.endswith("_heat") else values for name, values in exact.items()}
 
     def decode(self, maps: Maps, grid: Grid) -> list[Prediction]:
-        """Find corners, pair them, and suppress all but the best box of each object by soft-NMS, on the CPU.
+        """Find the boxes of one view; see `decode_views`.
 
         Args:
             maps: activated maps, or targets: those of `outputs`, those that `unflip` gives, or both, whose boxes are
                 then suppressed together.
             grid: where the maps' cells lie.
+        """
+        return self.decode_views([(maps, grid)])
+
+    def decode_views(self, views: Sequence[tuple[Maps, Grid]]) -> list[Prediction]:
+        """Find corners, pair those of a view, and suppress all but the best box of each object by soft-NMS, on the CPU.
+
+        Args:
+            views: of the same images, one or more: maps as in `decode`, and where their cells lie in the unscaled
+                image. Boxes of all views are suppressed together.
 
         Returns:
             N predictions: boxes (D, 4) in network pixels, within the image, scores (D,) from the best down, and labels
             (D,). D may be 0.
         """
-        low, high, step = self._extent(grid)
-        limits = [(end - begin) / each for begin, end, each in zip(low, high, step, strict=True)]
-        pairs = []
-        for corners, mirrored in ((CORNERS, False), (tuple(MIRRORED[corner] for corner in CORNERS), True)):
-            if f"{corners[0]}_heat" in maps:
-                first, second = (self._find(maps, corner, mirrored) for corner in corners)
-                left, right = (second, first) if mirrored else (first, second)
-                pairs.append(pair_corners(left, right, self.embedding_threshold, limits, self.num_pairs, mirrored))
-        cells, scores, labels = (torch.cat(values, 1).cpu() for values in zip(*pairs, strict=True))
-        boxes = cells * torch.tensor(step * 2) + torch.tensor(low * 2)
-        index, score = soft_nms(boxes, scores, labels, self.max_detections, self.nms_sigma, border=self.nms_border)
+        candidates = [each for maps, grid in views for each in self._candidates(maps, grid)]
+        boxes, scores, labels = (torch.cat(values, 1) for values in zip(*candidates, strict=True))
+        index, score = soft_nms(boxes, scores, labels, self.max_detections, self.nms_sigma, border=self.rules.border)
         return [
             Prediction(
                 boxes=boxes[image, index[image, found]].numpy(),
@@ -272,30 +274,23 @@ class Corners:
             for image, found in enumerate(score > 0)
         ]
 
+    def _candidates(self, maps: Maps, grid: Grid) -> Iterable[tuple[Tensor, Tensor, Tensor]]:
+        """Give boxes (N, M, 4) in network pixels, scores and labels (N, M) of a view and of its mirrored maps."""
+        low, high, step = self._extent(grid)
+        limits = [(end - begin) / each for begin, end, each in zip(low, high, step, strict=True)]
+        beyond = grid.size[1] * (grid.stride / step[0] - 1)  # by the stride, cells may end behind the image
+        for corners, mirrored in ((CORNERS, False), (tuple(MIRRORED[corner] for corner in CORNERS), True)):
+            if f"{corners[0]}_heat" in maps:
+                first, second = (self._find(maps, corner, mirrored) for corner in corners)
+                if mirrored:
+                    first, second = (replace(found, x=found.x + beyond) for found in (second, first))
+                found = pair_corners(first, second, self.embedding_threshold, limits, self.num_pairs, mirrored)
+                cells, scores, labels = (values.cpu() for values in found)
+                yield cells * torch.tensor(step * 2) + torch.tensor(low * 2), scores, labels
+
     def _find(self, maps: Maps, corner: str, mirrored: bool) -> FoundCorners:
         heat, embedding, offset = (maps[f"{corner}_{part}"].detach() for part in ("heat", "embedding", "offset"))
         return find_corners(heat, embedding, offset, self.top_k, mirrored)
-
-    def constant_prediction(self, samples: Iterable[Sample]) -> Prediction:
-        """Return the mean box of the most frequent class (the lowest label of equals), in network pixels.
-
-        Args:
-            samples: warped to the network's size. Crowds and boxes without an area are left out.
-
-        Raises:
-            DataError: no sample has a box.
-        """
-        return commonest_box(samples, self.class_agnostic)
-
-    def metrics(self) -> list[Metric]:
-        """Return new metrics.
-
-        Raises:
-            ConfigError: the task was built without `meta`, or a metric refuses its config or the data set.
-        """
-        if self.meta is None:
-            raise ConfigError("Corners: a metric needs to know the classes; build the model with the data set's meta")
-        return [METRICS.build(config, meta=self.meta) for config in self.metric_configs]
 
 
 def _per_cell(objects: Tensor, cells: Tensor) -> Tensor:

@@ -90,6 +90,8 @@ class Pose:
         ):
             if value not in known:
                 raise ConfigError(f"Pose: no {name}={value!r}; {near_names(str(value), known)}")
+        if num_keypoints < 1:
+            raise ConfigError(f"Pose: num_keypoints={num_keypoints} must be at least 1")
         if sigma <= 0:
             raise ConfigError(f"Pose: sigma={sigma} must be above 0")
         if flip_shift < 0:
@@ -190,8 +192,7 @@ class Pose:
     def unflip(self, maps: Maps) -> Maps:
         """Bring (N, K, h, w) maps of mirrored images back: mirror, swap left and right, shift by `flip_shift`.
 
-        Exact where the image's width is a multiple of the stride and the map, as that of valid convolutions, lies in
-        its middle.
+        Exact where cells lie alike in both images, which `DenseModel.predict` sees to.
 
         Raises:
             ConfigError: the task was built without `meta`, so nobody knows which joints change places.

@@ -37,7 +37,7 @@ def test_train_records_what_the_command_line_said(trained):
 
 def test_test_prints_a_table_and_writes_results_that_pycocotools_reads(trained, tiny_root, capsys):
     config, checkpoint = trained
-    assert main(["test", str(config), str(checkpoint), "--flip-test", "--baseline"]) == 0
+    assert main(["test", str(config), str(checkpoint), "--flip-test", "--baseline", "--scales", "1", "0.5"]) == 0
     folder = checkpoint.parents[1] / "test"
     out = capsys.readouterr().out
     assert "pose/PCK@0.2" in out
@@ -45,6 +45,7 @@ def test_test_prints_a_table_and_writes_results_that_pycocotools_reads(trained, 
     assert files(folder) == ["curves.png", "metrics.json", "per_image.csv", "predictions.json"]
     metrics = json.loads((folder / "metrics.json").read_text())
     assert metrics["flip_test"] is True
+    assert metrics["scales"] == [1, 0.5]
     assert 0 <= metrics["baseline"]["pose/PCK@0.2"] <= 1
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
@@ -125,6 +126,12 @@ def test_profile_counts_every_part(trained, capsys):
     macs = {name: float(rows[name][3]) for name in ("encoder", "neck", "heads", "model")}
     assert macs["model"] == pytest.approx(macs["encoder"] + macs["neck"] + macs["heads"], abs=2e-3)
     assert macs["neck"] > 0
+
+
+@pytest.mark.parametrize("size", [["0", "1"], ["-3", "33"]])
+def test_profile_refuses_sizes_that_cannot_be(tiny_config, size, capsys):
+    assert main(["profile", str(tiny_config), "--size", *size]) == 2
+    assert capsys.readouterr().err.endswith(f"this size is {size[0]}×{size[1]}\n")
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -51,6 +51,25 @@ def test_labels_follow_the_category_ids_not_the_file(open_store):
     assert store.columns["labels"].tolist() == [1, 0]
 
 
+def test_annotations_of_categories_that_the_file_does_not_list_are_passed_over(open_store):
+    segmentation = [[0, 0, 9, 0, 9, 9]]
+    store = open_store(
+        [image(3), image(7)],
+        [
+            annotation(1, 7, category_id=5, segmentation=segmentation),
+            annotation(2, 7, bbox=[5, 6, 7, 8], segmentation=segmentation),
+            annotation(3, 3, category_id=-1, keypoints="what an unknown thing has is not looked at"),
+            annotation(4, 3),
+            annotation(5, 7, category_id=5),
+        ],
+    )
+    assert store.columns["ids"].tolist() == [4, 2]
+    assert store.columns["boxes"].tolist() == [[1, 2, 3, 4], [5, 6, 7, 8]]
+    assert store.columns["mask_parts"].tolist() == [0, 0, 1]
+    assert store.columns["unlisted_rows"].tolist() == [1, 0, 1]
+    assert store.columns["unlisted_categories"].tolist() == [5, -1, 5]
+
+
 def test_missing_fields_have_defaults(open_store):
     bare = {"id": 1, "image_id": 1, "category_id": 1}
     full = annotation(2, 1, iscrowd=1, area=2.5, keypoints=[1.5, 2, 2, 3, 4, 0], bbox=[0.1, 0.2, 0.3, 0.4])
@@ -127,7 +146,16 @@ def test_float32_only_where_it_loses_nothing():
         ([image(1), image(1)], [], "image id 1 occurs 2 times"),
         ([image(1)], [annotation(4, 1), annotation(4, 1)], "annotation id 4 occurs 2 times"),
         ([image(1)], [annotation(4, 2)], "annotation 4: 'image_id' 2 is not the id of any image"),
-        ([image(1)], [annotation(4, 1, category_id=9)], "annotation 4: 'category_id' 9 is not the id of any category"),
+        (
+            [image(1)],
+            [annotation(4, 1, category_id=9)],
+            r"no annotation has a category of the file: annotation 4 has 'category_id' 9, .*'categories' are \[1\]; m",
+        ),
+        (
+            [image(1)],
+            [annotation(4, 1, category_id="1")],
+            "annotation 4: 'category_id' must be a whole number, not '1'",
+        ),
         ([image(1)], [annotation(4, 1, keypoints=[1, 2, 2])], "annotation 4: 'keypoints' has 3 numbers.* 'cat' .*6"),
         ([image(1)], [annotation(4, 1, keypoints=[1, 2, 2, 1, 2, 7])], r"annotation 4: 'keypoints' has \[1.0, 2.0, 7"),
         ([image(1)], [annotation(4, 1, keypoints=[1, None, 2, 1, 2, 0])], "annotation 4: 'keypoints' must be"),

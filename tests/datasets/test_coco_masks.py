@@ -87,6 +87,7 @@ def test_every_kind_decodes_as_pycocotools_does(store_of):
         ({"size": [13, 9], "counts": [117]}, "for 9x13 pixels, the image has 13x9"),
         ([[0, 0, 1e9, 0, 1e9, 1e9]], "far outside"),
         ([[0, 0, float("nan"), 0, 1, 1]], "no number"),
+        ([[-9e5, 0, 9e5, 1] * 500], "longer than 1000000 pixels"),
         ([1, 2, 3], r"a polygon must be numbers x, y, …, not \[1.0, 2.0, 3.0\]"),
         ([[1, 2, 3]], "a polygon must be"),
         ([["a"]], "a polygon must be"),

@@ -42,7 +42,13 @@ def birds(write_coco):
 def test_samples_are_the_labelled_boxed_instances(birds):
     dataset = CocoPose(**birds)
     assert [int(dataset.read(index)["ids"][0]) for index in range(len(dataset))] == [3, 6]
-    assert dataset.left_out == {"crowd": 1, "few_keypoints": 1, "no_box": 1}
+    assert dataset.left_out == {"unlisted_category": 0, "crowd": 1, "few_keypoints": 1, "no_box": 1}
+    (line,) = dataset.input_notes()
+    assert line == (
+        f"{birds['data_root'] / 'file.json'}: 1 crowd (not learned, ignored in evaluation); 1 annotation with too few "
+        "keypoints (no samples); 1 annotation without an area in the image (not learned); "
+        "1 box reaching out of the image (clipped for learning)"
+    )
     assert dataset.meta.keypoint_names == ("left_wing", "right_wing", "tail")
     assert dataset.meta.flip_pairs == ((0, 1),)
     assert dataset.meta.skeleton == ((0, 2), (1, 2))
@@ -109,6 +115,15 @@ def test_masks_where_asked_for(birds):
     assert [rle is None for rle in dataset.truth(0)["rles"]] == [True, False]
 
 
+def test_birds_of_a_category_that_the_file_does_not_list_are_counted(write_coco):
+    where = write_coco([image(7)], [bird(1, 7), bird(2, 7, category_id=33)], [BIRD])
+    dataset = CocoPose(**where)
+    assert len(dataset) == 1
+    assert dataset.truth(0)["ids"].tolist() == [1]
+    assert dataset.left_out["unlisted_category"] == 1
+    assert "of categories that the file does not list (left out): 33" in dataset.input_notes()[0]
+
+
 def test_subset_keeps_all_instances_of_an_image_together(write_coco):
     where = write_coco([image(k) for k in range(1, 31)], [bird(k, k // 2 + 1) for k in range(60)], [BIRD])
     parts = [CocoPose(**where, subset={"folds": 3, side: [0]}) for side in ("keep", "drop")]
@@ -131,6 +146,10 @@ def test_detections_make_samples_with_a_score(birds):
     dataset = CocoPose(**birds, boxes="found.json")
     assert len(dataset) == 2
     assert dataset.left_out == {"unknown_image": 1, "other_category": 1, "no_box": 1}
+    assert dataset.input_notes() == [
+        f"{birds['data_root'] / 'found.json'}: 1 detection of images that the annotations do not know (left out); "
+        "1 detection of another category (left out); 1 detection without an area in the image (not learned)"
+    ]
     sample = dataset.read(0)
     assert (sample["image_id"], sample["score"], sample["frame"].tolist()) == (8, 0.25, [50, 10, 60, 20])
     assert not {"ids", "keypoints"} & set(sample)

@@ -30,7 +30,7 @@ def scene(write_coco):
 
 def test_a_scene_has_all_categories_and_crowds(scene):
     dataset = CocoScenes(**scene, masks=True)
-    assert (len(dataset), dataset.left_out) == (2, {"no_box": 1, "empty": 0})
+    assert (len(dataset), dataset.left_out) == (2, {"unlisted_category": 0, "no_box": 1, "empty": 0})
     assert (dataset.meta.classes, dataset.meta.category_ids) == (("car", "bird"), (20, 30))
     assert dataset.meta.flip_pairs == ((0, 1),)
     sample = dataset.read(0)
@@ -62,6 +62,57 @@ def test_an_image_without_annotations(scene):
     assert CocoScenes(**scene).truth(1)["ids"].shape == (0,)
     kept = CocoScenes(**scene, keep_empty=False)
     assert (len(kept), kept.left_out["empty"]) == (1, 1)
+
+
+@pytest.fixture
+def odd(write_coco):
+    """On two images: everything that can be wrong with a box or its category."""
+    cars = [
+        {"bbox": [0, 0, 2, 2], "area": 4.0},
+        {"bbox": [2, 1, 0, 2], "area": 0.0},
+        {"bbox": [4, 3, -2, -2]},
+        {"bbox": [9, 9, 3, 3], "area": 9.0},
+        {"bbox": [3, 1, 9, 2], "area": 18.0},
+        {"bbox": [0, 0, 6.4, 4], "area": 25.6},
+        {"bbox": [0, 0, 6, 4], "area": 24.0, "iscrowd": 1},
+        {"category_id": 7, "bbox": [0, 0, 2, 2]},
+        {"category_id": 5, "bbox": [0, 0, 2, 2]},
+        {"area": 3.0},
+    ]
+    annotations = [{"id": number, "image_id": 1, "category_id": 20, **each} for number, each in enumerate(cars)]
+    annotations.append({"id": 99, "image_id": 2, "category_id": 4, "bbox": [0, 0, 1, 1]})
+    return write_coco([image(1), image(2)], annotations, [CAR])
+
+
+def test_odd_boxes_are_clipped_or_not_learned_and_always_evaluated_as_annotated(odd):
+    dataset = CocoScenes(**odd)
+    sample, truth = dataset.read(0), dataset.truth(0)
+    assert sample["ids"].tolist() == [0, 4, 5, 6]
+    assert sample["boxes"].tolist() == [[0, 0, 2, 2], [3, 1, 6, 3], [0, 0, 6, 4], [0, 0, 6, 4]]
+    assert sample["crowd"].tolist() == [False, False, False, True]
+    assert truth["ids"].tolist() == [0, 1, 2, 3, 4, 5, 6, 9]
+    assert truth["boxes"][[1, 2, 3, 7]].tolist() == [[2, 1, 2, 3], [4, 3, 2, 1], [9, 9, 12, 12], [0, 0, 0, 0]]
+    assert truth["areas"].tolist() == pytest.approx([4, 0, 0, 9, 18, 25.6, 24, 3])
+    assert dataset.read(1)["boxes"].shape == (0, 4)
+
+
+def test_what_is_odd_is_counted_and_said_in_one_line(odd):
+    dataset = CocoScenes(**odd, keep_empty=False)
+    assert dataset.left_out == {"unlisted_category": 3, "no_box": 4, "empty": 1}
+    path = odd["data_root"] / "file.json"
+    assert dataset.input_notes() == [
+        f"{path}: 3 annotations of categories that the file does not list (left out): 4, 5, 7; "
+        "4 annotations without an area in the image (not learned); 1 image without annotations (left out); "
+        "1 box reaching out of the image (clipped for learning); 1 crowd (not learned, ignored in evaluation)"
+    ]
+    assert CocoScenes(**odd).object_counts().tolist() == [7, 0]
+    assert dataset.object_counts().tolist() == [7]
+
+
+def test_nothing_is_said_of_a_file_in_order(write_coco):
+    where = write_coco([image(1)], [{"id": 1, "image_id": 1, "category_id": 20, "bbox": [0, 0, 1, 1]}], [CAR])
+    assert CocoScenes(**where).input_notes() == []
+    assert CocoScenes(**where).object_counts().tolist() == [1]
 
 
 def test_without_keypoints_there_are_none(write_coco):

@@ -93,6 +93,7 @@ def test_lspet_flag_means_labelled(lspet: Path) -> None:
     data = Lsp(lspet, "joints.mat", "images")
     assert len(data) == 2
     assert data.left_out == {"no_keypoints": 1}
+    assert data.input_notes()[0].endswith("joints.mat: 1 person without labelled keypoints (left out)")
     keypoints = data.read(0)["keypoints"][0]
     assert keypoints[0].tolist() == [0, 0, 0]
     assert keypoints[1].tolist() == [5.75, 9.0, 2]

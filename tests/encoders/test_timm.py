@@ -17,6 +17,7 @@ FAMILIES = {  # strides, widths, to what multiples the image is padded
     "swin_tiny_patch4_window7_224": ([4, 8, 16, 32], [96, 192, 384, 768], 4),
     "pvt_v2_b0": ([4, 8, 16, 32], [32, 64, 160, 256], 32),
     "vit_tiny_patch16_224": ([16], [192], 16),
+    "maxvit_pico_rw_256": ([2, 4, 8, 16, 32], [32, 32, 64, 128, 256], 256),
 }
 
 
@@ -155,6 +156,26 @@ def test_it_can_be_built_without_weights():
     assert sum(parameter.numel() for parameter in encoder.parameters()) == 23_508_032
 
 
+def test_a_single_value_per_channel_is_refused_with_the_way_out():
+    encoder = Timm("resnet18", strides=[4, 8, 16, 32]).train()
+    with pytest.raises(ConfigError, match=r"Timm: batch normalisation cannot train .* take a larger batch"):
+        encoder(torch.randn(1, 3, 32, 32))
+    compiled = torch.compile(encoder, fullgraph=True, backend="eager")
+    assert [level.shape[-1] for level in compiled(torch.randn(2, 3, 32, 32))] == [8, 4, 2, 1]
+    assert encoder.eval()(torch.randn(1, 3, 32, 32))[-1].shape == (1, 512, 1, 1)
+
+
+def test_other_errors_of_a_model_stay_what_they_are(monkeypatch):
+    encoder = Timm("resnet18", strides=[4])
+
+    def fail(images):
+        raise ValueError("something else")
+
+    monkeypatch.setattr(encoder, "_maps", fail)
+    with pytest.raises(ValueError, match="something else"):
+        encoder(torch.randn(1, 3, 32, 32))
+
+
 def test_drop_path_is_passed_on():
     rates = {
         part.drop_prob for part in Timm("convnext_atto", drop_path_rate=0.3).modules() if hasattr(part, "drop_prob")
@@ -183,7 +204,10 @@ def test_weights_that_cannot_be_fetched_say_the_way_out(monkeypatch):
         ({"model": "hrnet_w18_small", "output_stride": 8}, "output_stride=8: it does not take these values"),
         ({"model": "swin_tiny_patch4_window7_224", "output_stride": 8}, "unexpected keyword argument 'output_stride'"),
         ({"model": "resnet18", "frozen_stages": 9}, "frozen_stages=9 must be from 0 to 5"),
-        ({"model": "maxvit_tiny_tf_224"}, "does not take images of any size"),
+        ({"model": "mixer_s16_224"}, "images of any size: its layers are made for 224×224 pixels; take one of timm's"),
+        ({"model": "legacy_xception"}, r"images of any size: 96×32 pixels give maps of \[\(45, 13\).* cells; take"),
+        ({"model": "zzz"}, r"known: '.*', … and \d+ more; timm.list_models\(\) has all"),
+        ({"model": "resnet18", "pretrained": True, "in_channels": 0}, "in_channels=0 must be at least 1"),
     ],
 )
 def test_wrong_arguments_say_what_exists(arguments, message):

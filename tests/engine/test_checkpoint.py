@@ -1,3 +1,4 @@
+import contextlib
 import random
 
 import numpy as np
@@ -47,6 +48,38 @@ def test_broken_and_foreign_files_are_refused_by_name(tmp_path):
     truncated.write_bytes(truncated.read_bytes()[:2000])
     with pytest.raises(CheckpointError, match=r"cut\.pt does not load"):
         load_checkpoint(truncated)
+
+
+@pytest.mark.parametrize("text", ["hello", "import torch\n", "version https://git-lfs.github.com/spec/v1\n", "(", "X"])
+def test_text_is_no_checkpoint(tmp_path, text):
+    (tmp_path / "text.pt").write_text(text)
+    with pytest.raises(CheckpointError, match=r"text\.pt does not load .* torch\.save did not write it") as error:
+        load_checkpoint(tmp_path / "text.pt")
+    assert "\n" not in str(error.value)
+
+
+def test_a_whole_model_says_to_save_its_weights(tmp_path):
+    torch.save(nn.Sequential(nn.Linear(1, 1)), tmp_path / "whole.pt")
+    with pytest.raises(CheckpointError, match=r"torch\.nn\.\S+Sequential.*; save model\.state_dict\(\) ") as error:
+        load_checkpoint(tmp_path / "whole.pt")
+    assert "\n" not in str(error.value)
+    assert "\x1b" not in str(error.value)
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+@pytest.mark.parametrize("zipped", [True, False])
+def test_damage_never_ends_in_anything_else(tmp_path, zipped):
+    path = tmp_path / "a.pt"
+    torch.save(nn.Linear(2, 3).state_dict(), path, _use_new_zipfile_serialization=zipped)
+    whole = path.read_bytes()
+    draw = random.Random(0)
+    for _ in range(150):
+        damaged = bytearray(whole)
+        for _ in range(3):
+            damaged[draw.randrange(len(damaged))] = draw.randrange(256)
+        path.write_bytes(damaged)
+        with contextlib.suppress(CheckpointError):
+            load_checkpoint(path)
 
 
 def test_a_checkpoint_that_would_run_code_is_refused(tmp_path):

@@ -18,12 +18,15 @@ from densezoo.engine.distributed import Processes
 from densezoo.engine.evaluate import (
     AnnotatedFile,
     Evaluation,
+    add_scores,
     choose_best,
     coco_results,
     evaluate,
     note_bad_images,
 )
 from densezoo.errors import ConfigError, DataError
+from densezoo.metrics.box_ap import BoxAP
+from densezoo.metrics.pck import PCK
 from densezoo.types import DatasetMeta, Prediction, Sample
 
 CPU = torch.device("cpu")
@@ -69,7 +72,7 @@ def test_a_perfect_predictor_scores_one_and_the_mean_pose_little(tiny_config):
     config, dataset, model = parts(tiny_config)
 
     class Perfect:
-        def predict(self, batch, flip_test=False):
+        def predict(self, batch, flip_test=False, scales=(1.0,)):
             people = [sample["keypoints"] for sample in batch["samples"]]
             return {"pose": [Prediction(keypoints=points, scores=np.ones(1, np.float32)) for points in people]}
 
@@ -134,6 +137,24 @@ def test_bad_images_are_counted_once_and_stop_the_run_past_the_limit():
     assert note_bad_images(samples, bad, 2) == set()
     with pytest.raises(DataError, match=r"3 images could not be read .*max_bad_images=2.*a\.jpg"):
         note_bad_images([{"error": "c.jpg broken"}], bad, 2)
+
+
+def test_scores_of_one_name_are_told_apart_by_their_metric():
+    known = {}
+    first = BoxAP(DatasetMeta(classes=("person",)))
+    second = PCK(DatasetMeta(keypoint_names=("nose",)), normalizer="box")
+    add_scores(known, "objects", first, {"AP": 1, "APs": 2})
+    assert add_scores(known, "objects", second, {"AP": 3, "APl": 4})["AP"] == "objects/PCK.AP"
+    add_scores(known, "objects", second, {"AP": 5})
+    add_scores(known, "others", second, {"AP": 6})
+    assert known == {
+        "objects/AP": 1,
+        "objects/APs": 2,
+        "objects/PCK.AP": 3,
+        "objects/APl": 4,
+        "objects/PCK2.AP": 5,
+        "others/AP": 6,
+    }
 
 
 def test_the_best_score_is_chosen_by_name(tiny_config):

@@ -79,3 +79,39 @@ def test_label_maps_are_written_as_they_are(tmp_path):
     labels = np.arange(12, dtype=np.uint8).reshape(3, 4)
     write_image(tmp_path / "labels.png", labels)
     np.testing.assert_array_equal(cv2.imread(str(tmp_path / "labels.png"), cv2.IMREAD_UNCHANGED), labels)
+
+
+def test_boxes_have_the_colour_of_their_class_from_the_threshold_on():
+    image = np.full((200, 300, 3), 40, np.uint8)
+    meta = DatasetMeta(classes=("red", "white"), category_ids=(3, 7))
+
+    def answer(left, category, score):
+        return {"bbox": [left, 60.5, 40, 80], "category_id": category, "score": score}
+
+    def colours(*answers):
+        drawn = draw_answers(image, [{"boxes": list(answers)}], meta, 0.3)
+        scale = drawn.shape[1] / 300
+        return [tuple(drawn[round(100 * scale), round(left * scale)].tolist()) for left in (20.5, 120.5, 220.5)]
+
+    first, second, third = colours(answer(20.5, 3, 0.9), answer(120.5, 7, 0.4), answer(220.5, 3, 0.3))
+    assert first == third
+    assert len({first, second, (40, 40, 40)}) == 3
+    assert colours(answer(20.5, 3, 0.29), answer(120.5, 7, 0.9))[0] == (40, 40, 40)
+
+
+def test_of_many_people_the_unsure_are_left_out_and_those_without_a_sure_joint_are_boxes():
+    image = np.full((200, 300, 3), 40, np.uint8)
+    meta = DatasetMeta(classes=("person",), category_ids=(1,), keypoint_names=("nose",))
+
+    def person(left, score, joint):
+        return {"bbox": [left, 60, 60, 80], "category_id": 1, "score": score, "keypoints": [left + 30, 100, joint]}
+
+    def seen(answer):
+        drawn = draw_answers(image, [{"centers": [answer]}], meta, 0.3)
+        scale = drawn.shape[1] / 300
+        edge, joint = (drawn[round(100 * scale), round(x * scale)].tolist() != [40] * 3 for x in (100, 130))
+        return edge, joint
+
+    assert seen(person(100, 0.2, 0.9)) == (False, False)
+    assert seen(person(100, 0.9, 0.9)) == (False, True)
+    assert seen(person(100, 0.9, 0.1)) == (True, False)

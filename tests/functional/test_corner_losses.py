@@ -14,6 +14,15 @@ def test_focal_loss_is_the_papers():
     assert focal_loss(logits.bfloat16(), target, focal_weights(target)).dtype == torch.float32
 
 
+def test_beyond_a_limit_focal_loss_learns_nothing():
+    target = torch.tensor([1.0, 1.0, 0.0, 0.0]).view(1, 1, 2, 2)
+    logits = torch.tensor([-3.0, -1.0, 4.0, 1.0]).view(1, 1, 2, 2).requires_grad_()
+    loss = focal_loss(logits, target, focal_weights(target), limit=2.0)
+    assert loss.item() == pytest.approx(focal_loss(logits.clamp(-2, 2), target, focal_weights(target)).item())
+    loss.backward()
+    assert logits.grad.flatten().ne(0).tolist() == [False, True, False, True]
+
+
 @pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16, torch.float16])
 def test_focal_loss_is_finite_and_teaches_however_sure_the_answer(kind):
     target = torch.tensor([1.0, 0.0, 1.0, 0.0]).view(1, 1, 2, 2)
@@ -36,6 +45,18 @@ def test_pull_and_push_by_hand():
     assert first.grad.isfinite().all()
     assert first.grad[~present].eq(0).all()
     assert second.grad[present].ne(0).all()
+
+
+def test_slack_is_added_to_divisors_and_pushes_single_objects():
+    first = torch.tensor([[1.0, 2.0, 9.0], [4.0, 0.0, 0.0], [5.0, 6.0, 7.0]])
+    second = torch.tensor([[1.4, 2.2, 9.0], [3.0, 0.0, 0.0], [5.0, 6.0, 7.0]])
+    present = torch.tensor([[True, True, False], [True, False, False], [False, False, False]])
+    slack = 0.5
+    pull, push = pull_and_push(first, second, present, slack)
+    assert pull.item() == pytest.approx((2 * 0.2**2 + 2 * 0.1**2) / (2 + slack) + 2 * 0.5**2 / (1 + slack))
+    # all four pairs of the first image less 1 / (n + slack) each, and the single one of the second
+    pairs = 2 * 1 + 2 * (1 - 0.9) - 4 / (2 + slack)
+    assert push.item() == pytest.approx(pairs / (2 + slack) + (1 - 1 / (1 + slack)) / slack, rel=1e-5)
 
 
 def test_without_objects_embeddings_have_no_loss_and_a_gradient_of_zero():

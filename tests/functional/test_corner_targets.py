@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from densezoo.functional.corner_targets import RADII, draw_gaussians, gaussian_radius, put_in_cells
+from densezoo.functional.corner_targets import RADII, draw_gaussians, gaussian_radius, put_in_cells, take_from_cells
 
 
 def overlap(first, second):
@@ -52,6 +52,14 @@ def test_nothing_to_draw():
     none = torch.zeros(2, 0, dtype=torch.int64)
     assert draw_gaussians(none, none, none, none, none.bool(), 3, (4, 5)).eq(0).all()
     assert put_in_cells(torch.zeros(2, 1, 0), none, (4, 5)).shape == (2, 1, 4, 5)
+
+
+def test_values_are_taken_from_their_cells():
+    maps = torch.arange(24.0).view(2, 2, 2, 3)
+    taken = take_from_cells(maps, torch.tensor([[4, -1, 5], [0, 4, 4]]))
+    assert taken[0, :, ::2].tolist() == [[4, 5], [10, 11]]
+    assert taken[1].tolist() == [[12, 16, 16], [18, 22, 22]]
+    assert take_from_cells(maps, torch.zeros(2, 0, dtype=torch.int64)).shape == (2, 2, 0)
 
 
 def test_values_go_into_their_cells_and_absent_ones_nowhere():

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from densezoo.errors import ConfigError
-from densezoo.heads.corner import HEAT_BIAS, Corner
+from densezoo.heads.corner import Corner
+from densezoo.layers.map_branch import HEAT_BIAS
 
 OUTPUTS = {
     f"{c}_{p}": n for c in ("top_left", "bottom_right") for p, n in (("heat", 3), ("embedding", 1), ("offset", 2))
@@ -112,6 +113,48 @@ def test_maps_are_float32_under_autocast():
     for values in maps.values():
         assert values.dtype == torch.float32
         assert not torch.equal(values, values.bfloat16().float())
+
+
+class _Flat(torch.nn.Module):
+    """A head from one map to a tuple of maps, in the order of `OUTPUTS`."""
+
+    def __init__(self, head):
+        super().__init__()
+        self.head = head
+
+    def forward(self, x):
+        return tuple(self.head([x]).values())
+
+
+def check_same_maps(found, expected):
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(torch.as_tensor(one), other, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("backend", ["eager", pytest.param("inductor", marks=pytest.mark.slow)])
+def test_compiles_in_one_graph(backend):
+    torch.compiler.reset()
+    head, x = _Flat(make()), torch.rand(2, 8, 6, 5)
+    compiled = torch.compile(head, fullgraph=True, backend=backend)
+    gradients = []
+    for module in (head, compiled):
+        maps = module(x)
+        check_same_maps(maps, head(x))
+        gradients.append(torch.autograd.grad(sum(values.square().sum() for values in maps), list(head.parameters())))
+    check_same_maps(*gradients)
+
+
+def test_onnx_gives_the_same_maps():
+    pytest.importorskip("onnxscript")  # torch's exporter needs it
+    from onnx.reference import ReferenceEvaluator
+
+    head, x = _Flat(make()).eval(), torch.rand(1, 8, 5, 4)
+    model = torch.onnx.export(head, (x,), dynamo=True, verbose=False).model_proto
+    assert "Max" in {node.op_type for node in model.graph.node}
+    assert not [node.op_type for node in model.graph.node if node.domain]  # ONNX's own operators alone
+    (name,) = [each.name for each in model.graph.input]
+    with torch.no_grad():
+        check_same_maps(ReferenceEvaluator(model).run(None, {name: x.numpy()}), head(x))
 
 
 def test_impossible_values_say_how():

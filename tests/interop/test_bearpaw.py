@@ -2,7 +2,7 @@ import logging
 
 import pytest
 import torch
-from converting import assert_reads_pixels
+from converting import assert_every_tensor_counts, assert_reads_pixels
 from filling import assert_golden, filled, hollow, image
 from hourglasses import bearpaw, heatmaps
 
@@ -45,7 +45,7 @@ def test_images_are_normalised_as_the_source_does(caplog):
     state_dict = filled(bearpaw(1, 1, 2, stem=4, half=4))
     with caplog.at_level(logging.WARNING, "densezoo"):
         assert_reads_pixels(state_dict, "bearpaw", [0.4404, 0.4440, 0.4327], [1.0] * 3)
-    assert "mean=(0.4404, 0.444, 0.4327) is that of MPII; give mean=" in caplog.text
+    assert "mean=(0.4404, 0.444, 0.4327) (that of MPII); give mean=" in caplog.text
     caplog.clear()
     with caplog.at_level(logging.WARNING, "densezoo"):
         assert_reads_pixels(state_dict, "bearpaw", [0.1, 0.2, 0.3], [1.0] * 3, options={"mean": [0.1, 0.2, 0.3]})
@@ -54,6 +54,10 @@ def test_images_are_normalised_as_the_source_does(caplog):
         convert_state_dict(state_dict, "bearpaw", mean=[0.5])
     with pytest.raises(ConfigError, match="divide numbers of 0–255"):
         convert_state_dict(state_dict, "bearpaw", mean=[112.0, 113.0, 110.0])
+
+
+def test_every_tensor_counts(monkeypatch):
+    assert_every_tensor_counts(monkeypatch, hollow(bearpaw(1, 1, 2, stem=4, half=4)), "bearpaw")
 
 
 def test_what_is_missing_unknown_or_of_another_shape_is_named():

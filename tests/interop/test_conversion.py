@@ -49,6 +49,9 @@ def test_looking_at_names_and_shapes(weights):
     assert weights.count("old.") == 1
     assert weights.shape("body.0.weight") == (4, 3, 3, 3)
     assert weights.width("body.0.weight") == 4
+    assert weights.width("body.0.bias", 1) == 4
+    with pytest.raises(DataError, match=r"body.0.bias is \(4,\), and not 4 sizes"):
+        weights.width("body.0.bias")
     with pytest.raises(DataError, match=r"no 'body.0.wieght'; did you mean 'body.0.weight'.*another source"):
         weights.shape("body.0.wieght")
 
@@ -103,7 +106,7 @@ def test_counters_that_old_checkpoints_lack_are_zero():
 def test_notes_are_logged_with_the_source(caplog):
     with caplog.at_level(logging.WARNING, "densezoo"):
         convert_state_dict(hollow(bearpaw(1, 1, 2, stem=4, half=4)), "bearpaw")
-    assert "bearpaw: mean=" in caplog.text
+    assert "bearpaw: assumed mean=" in caplog.text
 
 
 def test_the_order_of_joined_maps_can_be_changed():
@@ -115,6 +118,16 @@ def test_the_order_of_joined_maps_can_be_changed():
     there = conv2d(torch.cat(maps, 1), weight)
     here = conv2d(torch.cat([maps[2], maps[0], maps[1]], 1), changed)
     torch.testing.assert_close(here, there)
+
+
+def test_joined_maps_of_another_width_are_left_as_they_are():
+    weight = torch.ones(1, 5, 1, 1)
+    assert concat_order(1, 2, 3, order=(2, 0, 1))(weight) is weight
+
+
+def test_a_gap_in_numbered_parts_counts_and_a_number_beyond_all_reason_does_not():
+    weights = Weights(hollow([*conv("a.0", 1, 1), *conv("a.2", 1, 1), *conv("a.99999999", 1, 1)]))
+    assert weights.count("a.") == 3
 
 
 def test_equal_numbers_are_said_once():

@@ -98,7 +98,7 @@ def test_a_neck_alone_takes_its_place_in_a_model(tmp_path, capsys):
     assert "its encoder must give widths [4, 6] at strides [4, 8]" in printed
 
 
-def test_mistakes_end_in_one_line(foreign, tiny_config, tmp_path, capsys):
+def test_mistakes_end_in_one_line(foreign, tiny_config, tiny_root, tmp_path, capsys):
     def error(*arguments):
         assert main(["convert_checkpoint", *map(str, arguments)]) == 2
         return capsys.readouterr().err
@@ -119,5 +119,8 @@ def test_mistakes_end_in_one_line(foreign, tiny_config, tmp_path, capsys):
     assert "no head; convert without --config" in text
     other = tmp_path / "sixteen.pth"
     torch.save(filled(bearpaw(1, 1, 16, stem=4, half=4)), other)
-    assert "the data set has 17 keypoints" in error(other, "bearpaw", "--out", out, "--config", tiny_config)
+    tiny_config.write_text(tiny_config.read_text().replace(str(tiny_root), str(tmp_path / "new")))
+    text = error(other, "bearpaw", "--out", out, "--config", tiny_config)
+    assert "--config's task 'pose' has num_keypoints=17, the weights of bearpaw 16" in text
+    assert not (tmp_path / "new").exists()  # no data is drawn for that
     assert not out.exists()

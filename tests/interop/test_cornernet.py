@@ -2,7 +2,7 @@ import logging
 
 import pytest
 import torch
-from converting import assert_named, assert_reads_pixels, convert
+from converting import assert_every_tensor_counts, assert_named, assert_reads_pixels, convert
 from filling import assert_golden, conv, filled, hollow, image, pixels
 from hourglasses import HOURGLASS, SMALL, branch, corner_heads, cornernet, features, pool
 
@@ -205,6 +205,11 @@ def test_heads_without_a_counterpart_are_left_out_and_named(caplog):
     assert len(weights) == len(backbone)
     with pytest.raises(DataError, match=r"unknown segm.0.1.bias \(4,\)"):
         convert_state_dict({**backbone, "segm.0.1.bias": torch.empty(4)}, "cornernet")
+
+
+def test_every_tensor_counts(monkeypatch):
+    shapes = [*cornernet(1, (16, 12), (1, 2), stem=8, out=16), *corner_heads(1, 16, 3)]
+    assert_every_tensor_counts(monkeypatch, hollow(shapes), "cornernet")
 
 
 def test_what_is_missing_is_named():

@@ -1,7 +1,7 @@
 import pytest
 import torch
-from converting import assert_reads_pixels, convert
-from filling import assert_golden, conv, filled, image, norm
+from converting import assert_every_tensor_counts, assert_reads_pixels, convert
+from filling import assert_golden, conv, filled, hollow, image, norm
 
 from densezoo.errors import DataError
 from densezoo.interop import convert_state_dict
@@ -98,6 +98,11 @@ def test_the_config_says_what_the_tensors_show():
         "upsample": "bilinear",
         "align": "pad",
     }
+
+
+@pytest.mark.parametrize("bilinear", [True, False])
+def test_every_tensor_counts(monkeypatch, bilinear):
+    assert_every_tensor_counts(monkeypatch, hollow(shapes(bilinear)), "milesial")
 
 
 def test_what_is_missing_or_unknown_is_listed():

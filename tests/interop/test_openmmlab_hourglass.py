@@ -2,7 +2,7 @@ import logging
 
 import pytest
 import torch
-from converting import assert_named, assert_reads_pixels, convert
+from converting import assert_every_tensor_counts, assert_named, assert_reads_pixels, convert
 from filling import assert_golden, conv, filled, hollow, image
 from hourglasses import HOURGLASS, SMALL, block, conv_norm, features, heatmaps, hourglass
 
@@ -125,8 +125,8 @@ def test_images_are_normalised_by_imagenet_or_as_given(source, caplog):
     mean, std = torch.tensor([123.675, 116.28, 103.53]) / 255, torch.tensor([58.395, 57.12, 57.375]) / 255
     with caplog.at_level(logging.WARNING, "densezoo"):
         assert_reads_pixels(state_dict, source, mean.tolist(), std.tolist())
-    assert "mean=(0.485, 0.456, 0.406) is ImageNet's" in caplog.text
-    assert "std=(0.229, 0.224, 0.225) is ImageNet's" in caplog.text
+    assert "assumed mean=(0.485, 0.456, 0.406) (ImageNet's, as in" in caplog.text
+    assert "assumed std=(0.229, 0.224, 0.225) (ImageNet's, as in" in caplog.text
     caplog.clear()
     mean, std = [0.1, 0.2, 0.3], [0.4, 0.5, 0.6]
     with caplog.at_level(logging.WARNING, "densezoo"):
@@ -180,6 +180,14 @@ def test_other_heads_are_left_out_and_named(source, head, caplog):
     assert f"left out 1 tensors of '{head.split('.')[0]}.'" in caplog.text
     with pytest.raises(DataError, match=r"unknown neck.lateral.weight \(3,\)"):
         convert_state_dict({**backbone, "neck.lateral.weight": torch.empty(3)}, source)
+
+
+@pytest.mark.parametrize("source", ["mmpose", "mmdet"])
+def test_every_tensor_counts(monkeypatch, source):
+    sizes = {"channels": (16, 12), "blocks": (1, 2), "stem": 8, "out": 256}
+    shapes = [*openmmlab(1, **sizes, prefix="backbone.")]
+    shapes += corner_head(1, 3) if source == "mmdet" else conv("head.multi_final_layers.0", 5, 256)
+    assert_every_tensor_counts(monkeypatch, hollow(shapes), source, lambda key: ".inters." in key)
 
 
 def test_what_is_missing_is_named():

@@ -2,7 +2,7 @@ import logging
 
 import pytest
 import torch
-from converting import assert_named, assert_reads_pixels
+from converting import assert_every_tensor_counts, assert_named, assert_reads_pixels
 from filling import assert_golden, conv, filled, hollow, image, norm
 from hourglasses import heatmaps
 
@@ -115,6 +115,13 @@ def test_the_unused_skips_need_not_be_there():
     }
     assert len(pruned) == len(complete) - 2 * 15
     assert convert_state_dict(pruned, "princeton")[1].keys() == convert_state_dict(complete, "princeton")[1].keys()
+
+
+def test_every_tensor_counts(monkeypatch):
+    def unread(key):
+        return ".skip_layer." in key and key[:6] not in ("pre.1.", "pre.4.")
+
+    assert_every_tensor_counts(monkeypatch, hollow(princeton(1, 16, 3)), "princeton", unread)
 
 
 def test_what_is_missing_or_unknown_is_named():

@@ -2,7 +2,7 @@ import logging
 
 import pytest
 import torch
-from converting import assert_named, assert_reads_pixels, convert
+from converting import assert_every_tensor_counts, assert_named, assert_reads_pixels, convert
 from filling import assert_golden, conv, filled, hollow, image, norm
 
 from densezoo.errors import ConfigError, DataError
@@ -168,17 +168,21 @@ def test_what_the_tensors_do_not_show_can_be_given():
 @pytest.mark.parametrize(
     ("kind", "options", "assumed"),
     [
-        ("Unet", {"interpolation": "nearest"}, ["interpolation='nearest' is smp's default; give interpolation="]),
+        (
+            "Unet",
+            {"interpolation": "nearest"},
+            ["assumed interpolation='nearest' (smp's default); give interpolation="],
+        ),
         (
             "UnetPlusPlus",
             {"interpolation": "nearest"},
-            ["'nearest' is smp's default; its UnetPlusPlus with"],
+            ["assumed interpolation='nearest' (smp's default); its UnetPlusPlus with"],
         ),
         ("Linknet", {}, []),
         (
             "FPN",
             {"interpolation": "nearest", "upsampling": 2},
-            ["its FPN with", "upsampling=4 is smp's default"],
+            ["its FPN with", "assumed upsampling=4 (smp's default)"],
         ),
     ],
 )
@@ -305,6 +309,29 @@ def test_stages_that_a_shallow_decoder_never_reads_are_left_out(kind, caplog):
     assert not [key for key in weights if "layer3" in key or "layer4" in key or "classification" in key]
     for left_out in ("encoder.layer3.", "encoder.layer4.", "classification_head."):
         assert left_out in caplog.text
+
+
+@pytest.mark.parametrize("kind", ["Unet", "UnetPlusPlus", "Linknet", "FPN"])
+def test_every_tensor_counts(monkeypatch, kind):
+    shallow = {} if kind == "FPN" else hollow(shapes(kind, depth=3))
+    tensors = shallow or hollow(fpn("cat"))
+    left_out = ("encoder.layer3.", "encoder.layer4.") if shallow else ()
+    # of what a shallow decoder leaves out, only the number of blocks is read
+    assert_every_tensor_counts(monkeypatch, tensors, "smp", lambda key: key.startswith(left_out))
+
+
+@pytest.mark.parametrize(
+    ("kind", "block", "missing"),
+    [
+        ("Unet", "decoder.blocks.1.", "decoder.blocks.1.conv2.0.weight"),
+        ("UnetPlusPlus", "decoder.blocks.x_0_2.", "decoder.blocks.x_0_2.conv2.0.weight"),
+        ("Linknet", "decoder.blocks.2.", "decoder.blocks.2.block.2.0.weight"),
+    ],
+)
+def test_a_block_that_is_missing_is_named(kind, block, missing):
+    tensors = {key: value for key, value in hollow(shapes(kind)).items() if not key.startswith(block)}
+    with pytest.raises(DataError, match=missing):
+        convert_state_dict(tensors, "smp")
 
 
 def test_other_encoders_and_decoders_are_refused():

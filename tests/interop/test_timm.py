@@ -114,11 +114,22 @@ def test_input_channels_are_taken():
         ({"out_indices": (0, 5)}, r"out_indices=\(0, 5\) must be among its 5 levels"),
         ({"out_indices": 6}, "out_indices=6 must be among"),
         ({"out_indices": ()}, "must be among"),
+        (
+            {"output_stride": 16},
+            "output_stride=16 would take dilations.*; the coarsest .* has 64: give output_stride=64",
+        ),
     ],
 )
 def test_what_cannot_be_made_says_why(arguments, message):
     with pytest.raises(ConfigError, match=message):
         timm.create_model("newell_hourglass_s1", **{"features_only": True, **arguments})
+
+
+@pytest.mark.parametrize("output_stride", [16, 32])
+def test_the_output_stride_that_it_has_may_be_asked_for(output_stride):
+    with torch.device("meta"):
+        model = make("newell_hourglass_s1", out_indices=(0, 1, 2), output_stride=output_stride)
+    assert model.feature_info.reduction() == [4, 8, 16]
 
 
 @pytest.mark.parametrize(("name", "depth"), [("newell_hourglass_s1", 5), ("hourglass52", 4)])

@@ -9,8 +9,9 @@ from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.keypoint_rcnn import KeypointRCNNHeads, KeypointRCNNPredictor
 
 from densezoo.errors import ConfigError
-from densezoo.interop.torchvision import as_backbone, detector_arguments, roi_pool
+from densezoo.interop.torchvision import as_backbone, detector_arguments
 from densezoo.models import build_model
+from densezoo.models.detector_levels import roi_pool
 from densezoo.registry import ENCODERS, NECKS
 
 STEM = {"type": "NewellStem", "channels": 8, "norm": "group"}
@@ -169,7 +170,7 @@ def test_anchors_lie_on_the_cells_of_padded_images():
 
 def test_regions_are_pooled_from_the_level_of_their_size():
     backbone = as_backbone(build_model(STEM, {"type": "FPN", "channels": 32, "num_levels": 6}))
-    pool = roi_pool(backbone, 2)
+    pool = roi_pool(backbone.strides, 2)
     assert pool.featmap_names == ["0", "1", "2", "3"]
     maps = {str(i): torch.full((1, 1, 256 >> i, 256 >> i), float(stride)) for i, stride in enumerate(backbone.strides)}
     corners = [[0.0, 0.0, side, side] for side in (20.0, 112.0, 224.0, 230.0, 800.0)]

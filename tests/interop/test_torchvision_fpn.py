@@ -4,6 +4,7 @@ from functools import partial
 
 import pytest
 import torch
+from converting import assert_every_tensor_counts
 from filling import fill, image
 from torch import nn
 from torchvision.models.convnext import LayerNorm2d
@@ -78,9 +79,10 @@ def test_what_tensors_do_not_show_is_reported(caplog):
     with caplog.at_level(logging.WARNING, "densezoo"):
         convert_state_dict(filled().state_dict(), "torchvision_fpn")
     assert [record.getMessage().split("=")[0] for record in caplog.records] == [
-        "torchvision_fpn: in_strides",
-        "torchvision_fpn: pool",
+        "torchvision_fpn: assumed in_strides",
+        "torchvision_fpn: assumed pool",
     ]
+    assert "assumed pool=False (no P6, " in caplog.text
     for options, assumed in [
         ({}, ["norm='group'", "groups=2"]),
         ({"norm": "group"}, ["groups=2"]),
@@ -91,7 +93,9 @@ def test_what_tensors_do_not_show_is_reported(caplog):
         caplog.clear()
         given = {"in_strides": [4, 8, 16], "pool": False, **options}
         convert_state_dict(filled(norm=group).state_dict(), "torchvision_fpn", **given)
-        found = [record.getMessage().removeprefix("torchvision_fpn: ").split(" ")[0] for record in caplog.records]
+        found = [
+            record.getMessage().removeprefix("torchvision_fpn: assumed ").split(" ")[0] for record in caplog.records
+        ]
         assert found == assumed
 
 
@@ -109,6 +113,11 @@ def test_what_tensors_do_not_show_is_reported(caplog):
 def test_a_normalisation_that_the_tensors_are_not_of_is_refused(norm, options, message):
     with pytest.raises(ConfigError, match=message):
         convert_state_dict(filled(norm=norm).state_dict(), "torchvision_fpn", **options)
+
+
+@pytest.mark.parametrize(("extra", "norm"), [(LastLevelP6P7(14, 8), None), (None, nn.BatchNorm2d), (None, group)])
+def test_every_tensor_counts(monkeypatch, extra, norm):
+    assert_every_tensor_counts(monkeypatch, filled(extra, norm).state_dict(), "torchvision_fpn")
 
 
 def test_what_does_not_fit_is_listed():

@@ -59,12 +59,40 @@ def test_of_equal_values_the_first_that_is_met_gets_the_gradient():
     assert y.grad.flatten().tolist() == [0, 0, 0, 4]
 
 
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_the_gradient_that_came_stays_as_it_was(layout):
+    x = torch.zeros(1, 2, 3, 4, requires_grad=True)
+    grad = torch.ones(1, 2, 3, 4).contiguous(memory_format=layout)
+    (found,) = torch.autograd.grad(corner_pool(x, "top"), x, grad)
+    assert found[:, :, -1].eq(3).all()
+    assert grad.eq(1).all()
+
+
 @pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16, torch.int32, torch.uint8])
 def test_any_type(kind):
     x = (torch.arange(24) * 7 % 11).view(1, 2, 3, 4).to(kind)
     pooled = corner_pool(x, "bottom")
     assert pooled.dtype == kind
     assert torch.equal(pooled, torch.cummax(x, 2).values)
+
+
+@pytest.mark.parametrize("shape", [(0, 3, 4, 5), (2, 0, 4, 5), (2, 3, 0, 5), (2, 3, 4, 0)])
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_nothing_to_pool(direction, shape):
+    x = torch.zeros(shape, requires_grad=True)
+    pooled = corner_pool(x, direction)
+    assert pooled.shape == shape
+    pooled.sum().backward()
+    assert x.grad.shape == shape
+
+
+def test_a_nan_is_carried_and_cells_that_see_it_keep_their_own_gradient():
+    x = torch.tensor([1.0, float("nan"), 3, 0], requires_grad=True)
+    pooled = corner_pool(x.view(1, 1, 1, 4), "right").flatten()
+    assert pooled[0] == 1
+    assert pooled[1:].isnan().all()
+    pooled.backward(torch.tensor([1.0, 10, 100, 1000]))
+    assert x.grad.tolist() == [1, 10, 100, 1000]
 
 
 def test_gradients_of_short_floats_are_added_in_float32():

@@ -62,6 +62,12 @@ def test_attention_weighs_two_maps_against_each_other():
     torch.testing.assert_close(same, x)
 
 
+@pytest.mark.parametrize("reduction", [0, -1])
+def test_a_reduction_that_cannot_be_is_refused(reduction):
+    with pytest.raises(ConfigError, match=f"'attention': reduction={reduction} must be at least 1"):
+        build("attention", 8, 8, reduction=reduction)
+
+
 @pytest.mark.parametrize("name", ["sum", "mean", "max", "weighted", "attention"])
 def test_widths_must_agree_where_maps_meet(name):
     with pytest.raises(ConfigError, match=rf"'{name}' needs maps of one width, got \[4, 6\]"):

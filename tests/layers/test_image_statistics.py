@@ -51,3 +51,6 @@ def test_every_encoder_takes_them(name):
     assert (grey.mean, grey.std) == ((0.3,), (0.5,))
     with pytest.raises(ConfigError, match=rf"{name}: std=\[0.5\] must have in_channels=3 numbers"):
         make(**arguments, std=[0.5])
+    for in_channels in (0, -3):
+        with pytest.raises(ConfigError, match=f"{name}: in_channels={in_channels} must be at least 1"):
+            make(**arguments, in_channels=in_channels)

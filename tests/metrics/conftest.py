@@ -1,11 +1,12 @@
 """Builders of truths, samples and predictions that several metric tests share."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
 
-from densezoo.functional.affine import apply_affine, invert
+from densezoo.contracts import Metric
+from densezoo.functional.affine import apply_affine, invert, transform_boxes
 from densezoo.types import Array, DatasetMeta, ImageTruth, Prediction, Sample
 
 TO_ORIGINAL = np.array([[1.5, -0.25, 12.0], [0.5, 2.0, -7.0]])
@@ -48,6 +49,67 @@ def build_prediction(points: Array, scores: Array | None = None) -> Prediction:
     points = apply_affine(invert(TO_ORIGINAL), np.asarray(points, np.float64))
     keypoints = np.concatenate([points, np.ones_like(points[..., :1])], axis=-1)
     return Prediction(keypoints=keypoints, scores=np.ones(len(points)) if scores is None else np.asarray(scores))
+
+
+CELLS = DatasetMeta(classes=("red", "white", "platelet", "never"), category_ids=(1, 2, 3, 4))
+BOX_TO_ORIGINAL = np.array([[2.0, 0.0, 12.0], [0.0, 1.5, -7.0]])
+Scene = tuple[Array, Array, Array, Array, Array, Array]
+
+
+def draw_scenes(num_images: int = 25, seed: int = 0, decimals: int = 12) -> list[Scene]:
+    """Per image: annotated boxes, labels, crowds, and predicted boxes, labels, scores; all in the file's pixels.
+
+    Image 4 is empty and image 6 has more than a hundred predictions. Few decimals make equal scores.
+    """
+    rng = np.random.default_rng(seed)
+    content = []
+    for image in range(num_images):
+        count = 0 if image == 3 else int(rng.integers(1, 9))
+        low = rng.integers(0, 300, (count, 2))
+        boxes = np.concatenate([low, low + rng.choice([12, 50, 130], (count, 1)) + rng.integers(0, 30, (count, 2))], 1)
+        labels, crowds = rng.integers(0, 3, count), rng.random(count) < 0.15
+        seen = rng.random(count) < 0.8
+        found = [boxes[seen] + rng.normal(0, 6, (seen.sum(), 4)), boxes[seen] + rng.normal(0, 20, (seen.sum(), 4))]
+        found.append(np.tile([[5.0, 5, 40, 60]], (150 if image == 5 else 2, 1)) + rng.uniform(0, 200, (1, 1)))
+        predicted = np.concatenate(found)
+        predicted[:, 2:] = np.maximum(predicted[:, 2:], predicted[:, :2] + 1)
+        guesses = np.concatenate([labels[seen], labels[seen], rng.integers(0, 3, len(found[-1]))])
+        scores = rng.random(len(predicted)).round(decimals)
+        content.append((boxes.astype(float), labels, crowds, predicted, guesses, scores))
+    return content
+
+
+def feed_scenes(metric: Metric, content: Sequence[Scene]) -> Metric:
+    """Give a metric the scenes as images 1, 2, …, with predictions in network pixels."""
+    for image_id, (boxes, labels, crowds, predicted, guesses, scores) in enumerate(content, 1):
+        truth = ImageTruth(
+            ids=np.arange(len(boxes)),
+            labels=labels,
+            boxes=boxes.astype(np.float32),
+            areas=(boxes[:, 2:] - boxes[:, :2]).prod(1).astype(np.float32),
+            crowd=crowds,
+            size=(480, 640),
+        )
+        sample = {"image_id": image_id, "path": "", "to_original": BOX_TO_ORIGINAL, "truth": truth}
+        own = transform_boxes(invert(BOX_TO_ORIGINAL), predicted)
+        metric.update([{"boxes": own, "labels": guesses, "scores": scores}], [sample])
+    return metric
+
+
+@pytest.fixture
+def cells() -> DatasetMeta:
+    """Four classes, the last of which no scene has."""
+    return CELLS
+
+
+@pytest.fixture
+def scenes() -> Callable[..., list[Scene]]:
+    return draw_scenes
+
+
+@pytest.fixture
+def feed() -> Callable[..., Metric]:
+    return feed_scenes
 
 
 @pytest.fixture

@@ -12,6 +12,30 @@ def pose(**more):
     return {"type": "Pose", "num_keypoints": 3, **more}
 
 
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ({"neck": "FPN"}, "neck must be a dict with a 'type', not 'FPN'"),
+        ({"encoder": "NewellStem"}, "encoder must be a dict"),
+        ({"tasks": "x"}, "tasks must be a dict such as"),
+        ({"tasks": [pose()]}, "tasks must be a dict such as"),
+        ({"tasks": {"pose": "Pose"}}, "tasks must be a dict such as"),
+        ({"tasks": {"a.b": pose()}}, "a task cannot be called 'a.b'"),
+        ({"tasks": {"items": pose()}}, "a task cannot be called 'items'"),
+        ({"tasks": {"": pose()}}, "a task cannot be called ''"),
+        ({"tasks": {3: pose()}}, "a task cannot be called 3"),
+    ],
+)
+def test_parts_of_another_kind_are_named(parts, message):
+    with pytest.raises(ConfigError, match=message):
+        build_model(**{"encoder": ENCODER, **parts})
+
+
+def test_an_image_without_a_batch_axis_is_refused():
+    with pytest.raises(ConfigError, match=r"images must be \(N, C, H, W\), not \(3, 33, 33\)"):
+        build_model(ENCODER)(torch.zeros(3, 33, 33))
+
+
 def test_widths_and_strides_flow_forward_and_configs_stay_as_they_were():
     neck = {
         "type": "densezoo.StackedHourglass",

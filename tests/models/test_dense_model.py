@@ -1,8 +1,14 @@
+import numpy as np
 import pytest
 import torch
+from torch import nn
+from torch.nn.functional import avg_pool2d, pad
 
 from densezoo.errors import ConfigError
-from densezoo.models import build_model
+from densezoo.functional.grids import bring_to_grid
+from densezoo.heads.identity_head import IdentityHead
+from densezoo.models import DenseModel, build_model
+from densezoo.tasks.pose import Pose
 from densezoo.types import DatasetMeta, Grid
 
 META = DatasetMeta(keypoint_names=("nose", "left_eye", "right_eye"), flip_pairs=((1, 2),))
@@ -136,6 +142,60 @@ def test_predictions_are_the_decoded_last_stage():
     for one, other in zip(found, expected, strict=True):
         assert (one["keypoints"] == other["keypoints"]).all()
         assert one["keypoints"].shape == (1, 3, 3)
+
+
+class Cells(nn.Module):
+    """Means of stride × stride pixels, with zeros behind the edge: a network of which every cell is known."""
+
+    channels, strides, origins, mean, std = [3], [4], [0.0], (0.5,) * 3, (0.25,) * 3
+
+    def forward(self, images):
+        height, width = images.shape[-2:]
+        return [avg_pool2d(pad(images, (0, -width % 4, 0, -height % 4)), 4)]
+
+
+def cells_model():
+    heads = [{"pose": IdentityHead([3], [4], {"heatmap": 3})}]
+    return DenseModel(Cells(), None, heads, {"pose": Pose(3, meta=META, refine="none")}).eval()
+
+
+@pytest.mark.parametrize("width", [32, 33, 34, 35])
+def test_mirrored_maps_lie_on_the_same_cells_at_any_width(width):
+    model = cells_model()
+    images = torch.zeros(1, 3, 16, width, dtype=torch.uint8) + 128
+    images[0, :, 4:8, 28:] = 255  # of the last cell that is whole, and what lies behind it
+    images[0, 0, 4:8, 28:] = 128  # the nose is elsewhere
+    images[0, 0, 8:12, 0:4] = 255
+    (plain,), (flipped,) = model.predict({"images": images})["pose"], model.predict({"images": images}, True)["pose"]
+    assert plain["keypoints"][0, :, :2].tolist() == [[2, 10], [30, 6], [30, 6]]
+    np.testing.assert_allclose(plain["keypoints"], flipped["keypoints"], atol=1e-5)
+
+
+@pytest.mark.parametrize("scale", [0.5, 2.0, 1.5])
+def test_maps_of_a_scaled_image_lie_where_those_of_the_image_do(scale):
+    model = cells_model()
+    images = torch.zeros(1, 3, 48, 64, dtype=torch.uint8) + 128
+    images[0, :, 8:24, 32:48] = 255
+    maps, grid = model.look({"images": images}, scales=[scale])["pose"][0]
+    assert (grid.stride, grid.size, grid.image_size) == (4 / scale, (12 * scale, 16 * scale), (48, 64))
+    rows, columns = (maps["heatmap"][0, 0] > 1).nonzero().unbind(-1)
+    x, y = ((cells + 0.5) * grid.stride for cells in (columns, rows))
+    torch.testing.assert_close(torch.stack([x.mean(), y.mean()]), torch.tensor([40.0, 16.0]))
+    bright = bring_to_grid(maps["heatmap"], grid, Grid(4, (12, 16)))[0, 0]
+    assert (bright[3:5, 9:11] > 1.8).all()
+    together = model.predict({"images": images}, scales=[1, scale])["pose"][0]
+    assert (abs(together["keypoints"][0, :, :2] - [40, 16]) < 8).all()
+
+
+def test_a_task_may_bring_views_together_itself():
+    class Counts(Pose):
+        def decode_views(self, views):
+            return [[(grid.stride, grid.image_size) for _, grid in views]]
+
+    model = cells_model()
+    model.tasks["pose"] = Counts(3, meta=META)
+    found = model.predict({"images": torch.zeros(1, 3, 8, 12, dtype=torch.uint8)}, False, [1, 0.5])
+    assert found["pose"] == [[(4, (8, 12)), (8, (8, 12))]]
 
 
 def test_flip_test_answers_a_mirrored_image_with_the_mirrored_answer():

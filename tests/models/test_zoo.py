@@ -50,6 +50,13 @@ def test_one_task_may_take_the_place_of_another():
     assert (list(both.tasks), both.feedback) == (["pose", "regions"], [("pose", "heatmap")])
 
 
+@pytest.mark.parametrize("feedback", ["pose.heatmap", ["pos.heatmap"], [1], 5, [["pose", "heatmap"]]])
+def test_feedback_that_the_caller_gives_is_checked_not_dropped(feedback):
+    neck = {"num_levels": 2, "feedback": feedback}
+    with pytest.raises(ConfigError, match="feedback"):
+        create_model("newell_hourglass_s2", neck=neck, tasks={"pose": {"num_keypoints": 3}})
+
+
 def test_wrong_names_are_refused_with_near_ones():
     with pytest.raises(ConfigError, match="did you mean 'newell_hourglass_s2'"):
         create_model("newel_hourglass_s2")

@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch import nn
 
+from densezoo.errors import ConfigError
 from densezoo.layers.resize import fit, resize_nearest
 from densezoo.necks.pathway import Blanks, Node, Pathway
 from densezoo.registry import FUSIONS
@@ -25,6 +26,18 @@ class WeighInATest(nn.Module):
 
     def forward(self, maps):
         return sum(maps) * self.scale
+
+
+@FUSIONS.register("broken_in_a_test")
+class BrokenInATest(nn.Module):
+    def __init__(self, in_channels, out_channels=None, gives="map"):
+        super().__init__()
+        if out_channels is not None:
+            self.out_channels = out_channels
+        self.gives = gives
+
+    def forward(self, maps):
+        return {"map": sum(maps), "list": maps, "flat": sum(maps).flatten(1)}[self.gives]
 
 
 def scaled(factor):
@@ -98,6 +111,35 @@ def test_a_refinement_absorbs_the_width():
 def test_a_fusion_of_ones_own_gets_its_arguments():
     node = Node(blanks({"type": "weigh_in_a_test", "scale": 3.0}), 0, skips=[1], above=1, width=1)
     assert node([torch.ones(1, 1, 2, 2)], torch.ones(1, 1, 1, 1)).flatten().tolist() == [6.0] * 4
+
+
+@pytest.mark.parametrize("width", [None, 0, [1]])
+def test_a_fusion_must_say_how_wide_its_map_is(width):
+    with pytest.raises(ConfigError, match="fusion 'broken_in_a_test': its constructor must set out_channels"):
+        Node(blanks({"type": "broken_in_a_test", "out_channels": width}), 0, skips=[1], above=1, width=1)
+
+
+@pytest.mark.parametrize(
+    ("gives", "width", "found"),
+    [
+        ("map", 7, r"one map \(N, 7, h, w\), .* a map of shape \(1, 2, 2, 2\)"),
+        ("list", 2, "gives a list"),
+        ("flat", 2, r"a map of shape \(1, 8\)"),
+    ],
+)
+def test_a_fusion_must_give_the_map_that_it_says(gives, width, found):
+    fusion = {"type": "broken_in_a_test", "out_channels": width, "gives": gives}
+    node = Node(blanks(fusion), 0, skips=[2], above=2, width=2)
+    with pytest.raises(ConfigError, match=f"fusion 'broken_in_a_test' must give .*{found}"):
+        node([torch.ones(1, 2, 2, 2)], torch.ones(1, 2, 1, 1))
+
+
+def test_a_node_compiles_into_one_graph():
+    node = Node(blanks({"type": "weigh_in_a_test", "scale": 3.0}), 0, skips=[1], above=1, width=1)
+    compiled = torch.compile(node, fullgraph=True, backend="eager")
+    for size in (2, 3, 5):
+        given = [torch.rand(1, 1, size, size)], torch.rand(1, 1, -(-size // 2), -(-size // 2))
+        assert torch.equal(compiled(*given), node(*given))
 
 
 def test_a_pathway_goes_from_coarse_to_fine_or_back():

@@ -175,6 +175,7 @@ def test_later_stages_go_down_by_pooling_and_two_convolutions():
         ({"align": "padd"}, "did you mean 'pad'"),
         ({"in_origins": [2.0, 6.0]}, "align='crop'"),
         ({"mid_channels": [8, 8]}, "must be 1 widths"),
+        ({"mid_channels": [0]}, "must be 1 widths from 1 on"),
         ({"channels": [8, 8, 8]}, "or 2 of them"),
         ({"num_levels": 0}, "num_levels=0"),
         ({"fusion": "concta"}, "did you mean 'concat'"),

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -5,7 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import densezoo.metrics  # noqa: F401  # registers the metrics
+from densezoo.contracts import DecodesViews
+from densezoo.engine.config import load_config
+from densezoo.engine.optim import Schedule, build_optimizer
 from densezoo.errors import ConfigError
+from densezoo.functional.corner_rules import RULES
+from densezoo.models import build_model
 from densezoo.tasks.corners import CORNERS, Corners
 from densezoo.types import Batch, DatasetMeta, Grid
 
@@ -98,10 +105,103 @@ def test_boxes_equal_mmdetections():
         assert (np.diff(prediction["scores"]) <= 0).all()
 
 
-def test_the_originals_border_in_soft_nms():
-    task = Corners(3, top_k=20, num_pairs=300, nms_border=1)
-    totals = [prediction["scores"].sum() for prediction in task.decode(task.activate(some_maps()), GRID)]
-    assert totals == pytest.approx([9.220153123140335, 10.166784025728703], rel=1e-5)
+SQUARE = Grid(4, (20, 20), image_size=(80, 80))
+# what both implementations make of the same images: two with a shared cell, one with a single object, one without any
+LOSSES = {
+    "mmdet": {"heat": 2874.5556640625, "pull": 0.2630893290042877, "push": 0.09602929651737213,
+              "offset": 0.5611366033554077},
+    "published": {"heat": 2632.02977432434, "pull": 0.2630723077782038, "push": 0.1960467555011236,
+                  "offset": 0.5149241267504263},
+}  # fmt: skip
+OFFSETS = {"mmdet": 9.199999809265137, "published": 8.574999809265137}
+NUM_BOXES = [6, 9, 11, 16]
+SCORES = {
+    "mmdet": [5.877192497253418, 8.108080267906189, 9.600619703531265, 14.503589272499084],
+    "published": [5.872632801532745, 8.06597563624382, 9.467256635427475, 14.416017591953278],
+}
+FIRST_BOXES = [
+    (0.9819972515106201, 2, [4.61931848526001, 47.833778381347656, 72.23306274414062, 60.09566879272461]),
+    (0.982010006904602, 1, [43.64370346069336, 16.043062210083008, 76.7225570678711, 21.013526916503906]),
+    (0.9819992780685425, 2, [27.384357452392578, 9.283766746520996, 71.08978271484375, 11.368083953857422]),
+    (0.9820118546485901, 0, [13.295390129089355, 5.923576831817627, 59.38227081298828, 7.615219593048096]),
+]
+
+
+def four_images():
+    none = [0.0] * 4
+    boxes = [*BOXES, [[10.0, 20, 50, 80], none, none, none], [none] * 4]
+    batch = batch_of(boxes, [*LABELS, [1, -1, -1, -1], [-1] * 4], (80, 80))
+    return {**batch, "valid": batch["labels"] >= 0}
+
+
+def maps_of_four(sureness=4.0):
+    heat, embedding, offset = (4, 3, 20, 20), (4, 1, 20, 20), (4, 2, 20, 20)
+    return {
+        "top_left_heat": wave(*heat, step=1.7, scale=sureness),
+        "bottom_right_heat": wave(*heat, step=2.3, scale=4.0),
+        "top_left_embedding": wave(*embedding, step=0.9),
+        "bottom_right_embedding": wave(*embedding, step=1.3),
+        "top_left_offset": wave(*offset, step=0.7) * 0.5 + 0.5,
+        "bottom_right_offset": wave(*offset, step=1.1) * 0.5 + 0.5,
+    }
+
+
+@pytest.mark.parametrize("rules", RULES)
+def test_targets_and_losses_by_both_rules(rules):
+    task, batch = Corners(3, rules=rules), four_images()
+    targets = task.encode(batch, SQUARE)
+    sums = [targets["maps"][f"{corner}_heat"].sum().item() for corner in CORNERS]
+    assert sums == pytest.approx([26.904325485229492, 28.74648666381836], rel=1e-6)
+    assert targets["maps"]["top_left_offset"].sum().item() == pytest.approx(5)
+    assert targets["maps"]["bottom_right_offset"].sum().item() == pytest.approx(OFFSETS[rules], rel=1e-6)
+    assert targets["cells"][1, 1].tolist() == [42, 317, 216, 339]
+    assert targets["cells"][2:].flatten(1).ge(0).sum(1).tolist() == [2, 0]
+    # surer than CornerNet learns; mmdetection rounds such probabilities
+    losses = task.loss(maps_of_four(12.0), targets, task.normalisers(batch))
+    found = {name: value.item() for name, value in losses.items()}
+    assert found == pytest.approx(LOSSES[rules], rel=3e-5, abs=0 if rules == "mmdet" else 3e-5)
+
+
+@pytest.mark.parametrize("rules", RULES)
+def test_boxes_by_both_rules(rules):
+    task = Corners(3, rules=rules, top_k=20, num_pairs=300)
+    predictions = task.decode(task.activate(maps_of_four()), SQUARE)
+    assert [len(prediction["scores"]) for prediction in predictions] == NUM_BOXES
+    assert [prediction["scores"].sum() for prediction in predictions] == pytest.approx(SCORES[rules], rel=1e-5)
+    for prediction, (score, label, box) in zip(predictions, FIRST_BOXES, strict=True):
+        assert (prediction["scores"][0], prediction["labels"][0]) == (pytest.approx(score), label)
+        np.testing.assert_allclose(prediction["boxes"][0], box, rtol=1e-6)
+
+
+def test_the_published_rules_learn_every_offset_of_a_cell():
+    batch = batch_of([[[8.0, 8, 40, 40], [10, 9, 60, 50]]], [[0, 1]], (80, 80))  # top-left: 0, 0 and 0.5, 0.25
+    maps = {name: values[:1] * 0 for name, values in maps_of_four().items()}
+    found = {}
+    for rules in RULES:
+        task = Corners(3, rules=rules)
+        found[rules] = task.loss(maps, task.encode(batch, SQUARE), task.normalisers(batch))["offset"].item()
+    # smooth L1 of both corners: (0.5² + 0.25²) / 2 and, of 15 and 12.5, (0.5²) / 2; the last counts for both, or once
+    top_left, bottom_right = 0.15625, 0.125
+    assert found["mmdet"] == pytest.approx(top_left + bottom_right / 2)
+    assert found["published"] == pytest.approx((top_left + bottom_right) / 2, rel=1e-4)
+
+
+def test_a_single_object_is_pushed_by_a_constant_in_the_published_rules():
+    task, batch = Corners(3, rules="published"), batch_of([BOXES[1][1:2]], [[1]])
+    maps = {name: values[:1].requires_grad_() for name, values in some_maps().items()}
+    push = task.loss(maps, task.encode(batch, GRID), task.normalisers(batch))["push"]
+    assert push.item() == pytest.approx(0.1 / 1.0001)
+    push.backward()
+    assert all(maps[f"{corner}_embedding"].grad.eq(0).all() for corner in CORNERS)
+
+
+def test_the_published_rules_end_at_the_last_pixel():
+    batch = batch_of([[[10.0, 10, 80, 64], [79.5, 3, 80, 9], [20, 20, 70, 60]]], [[0, 0, 0]])
+    task = Corners(1, rules="published")
+    assert task.normalisers(batch)["heat"] == 2  # of the second nothing is left
+    (prediction,) = task.decode(task.encode(batch, GRID)["maps"], GRID)
+    boxes = prediction["boxes"][prediction["scores"] > 0.5]
+    assert sorted(boxes.tolist()) == [[10, 10, 79, 63], [20, 20, 70, 60]]
 
 
 sides = st.tuples(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1), st.floats(0, 1))
@@ -168,21 +268,26 @@ def test_class_agnostic_corners():
     assert all(prediction["labels"].tolist() == [0] * 4 for prediction in task.decode(targets["maps"], GRID)[1:])
 
 
+@pytest.mark.parametrize("rules", RULES)
+@pytest.mark.parametrize("class_agnostic", [False, True])
 @pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize(("num_images", "objects"), [(1, 0), (2, 0), (1, 1), (2, 1), (1, 4)])
-def test_losses_of_few_images_and_objects(num_images, objects, kind):
-    task = Corners(3)
+def test_losses_of_few_images_and_objects(num_images, objects, kind, class_agnostic, rules):
+    task = Corners(3, rules=rules, class_agnostic=class_agnostic)
     batch = batch_of(
         [image[:objects] for image in BOXES[:num_images]], [image[:objects] for image in LABELS[:num_images]]
     )
-    maps = {name: values[:num_images].to(kind).requires_grad_() for name, values in some_maps().items()}
+    maps = {
+        name: values[:num_images, : task.outputs[name]].to(kind).requires_grad_()
+        for name, values in some_maps().items()
+    }
     losses = task.loss(maps, task.encode(batch, GRID), task.normalisers(batch))
     assert all(value.dtype == torch.float32 and value.isfinite() and value.ndim == 0 for value in losses.values())
     sum(losses.values()).backward()
     assert all(values.grad is not None and values.grad.isfinite().all() for values in maps.values())
     assert losses["heat"] > 0  # the background of an image without objects is learned, too
     for name in ("pull", "push", "offset"):
-        learned = objects > (1 if name == "push" else 0)
+        learned = objects > (1 if name == "push" and rules == "mmdet" else 0)
         assert (losses[name] > 0) == learned, name
     for corner in CORNERS:
         assert maps[f"{corner}_offset"].grad.count_nonzero(1).any() == (objects > 0)
@@ -195,8 +300,9 @@ def test_a_batch_without_boxes_has_no_loss():
     assert all(value == 0 for value in losses.values())
 
 
-def test_split_normalisers_add_up_to_the_whole_batch():
-    task = Corners(3)
+@pytest.mark.parametrize("rules", RULES)
+def test_split_normalisers_add_up_to_the_whole_batch(rules):
+    task = Corners(3, rules=rules)
     batch = batch_of([BOXES[1], BOXES[1]], [LABELS[1], [0, 1, -1, -1]])
     maps = some_maps()
     shared = task.normalisers(batch)
@@ -239,6 +345,41 @@ def test_mirrored_images_are_decoded_beside_the_original(cells):
         prediction = task.decode(maps, GRID)[1]
         sure = prediction["scores"] > 0.5
         assert sorted(map(tuple, prediction["boxes"][sure].round(3).tolist())) == sorted(map(tuple, BOXES[1]))
+
+
+def test_mirrored_images_may_end_behind_the_cells_of_the_image():
+    """The network sees 511 pixels, padded to 512 and mirrored; a cell is 511 / 128 pixels all the same."""
+    boxes = torch.tensor([[[100.0, 100, 300, 210], [12, 30, 509, 500]]])
+    grid = Grid(4, (128, 128), image_size=(511, 511))
+    mirrored = torch.stack([512 - boxes[..., 2], boxes[..., 1], 512 - boxes[..., 0], boxes[..., 3]], -1)
+    task = Corners(1, cells="image")
+    maps = task.unflip(task.encode(batch_of(mirrored.tolist(), [[0, 0]], (511, 511)), grid)["maps"])
+    (prediction,) = task.decode(maps, grid)
+    found = prediction["boxes"][prediction["scores"] > 0.5]
+    np.testing.assert_allclose(found[np.argsort(-found[:, 0])], boxes[0], atol=1e-3)
+
+
+def test_a_view_at_half_the_scale_gives_boxes_of_the_whole_frame():
+    task = Corners(3)
+    assert isinstance(task, DecodesViews)
+    boxes, labels = BOXES[1][:3], [LABELS[1][:3]]
+    half = task.encode(batch_of([(np.array(boxes) / 2).tolist()], labels, (32, 40)), Grid(4, (8, 10)))["maps"]
+    of_half = Grid(8, (8, 10), image_size=SIZE)  # where those cells lie in the unscaled image
+    whole = task.encode(batch_of([boxes], labels), GRID)["maps"]
+    for views in ([(half, of_half)], [(half, of_half), (whole, GRID)], [(whole, GRID), (half, of_half)]):
+        (prediction,) = task.decode_views(views)
+        sure = prediction["scores"] > 0.5  # what the other view found again is suppressed
+        assert sorted(map(tuple, prediction["boxes"][sure].round(3).tolist())) == sorted(map(tuple, boxes))
+        assert prediction["scores"].max() == 1
+
+
+def test_views_add_what_only_one_of_them_shows():
+    task = Corners(3, max_detections=2)
+    first, second = (
+        task.encode(batch_of([boxes] * 2, [[1]] * 2), GRID)["maps"] for boxes in ([BOXES[1][1]], [BOXES[0][0]])
+    )
+    prediction = task.decode_views([(first, GRID), (second, GRID)])[0]
+    assert sorted(prediction["boxes"].tolist()) == sorted([BOXES[1][1], BOXES[0][0]])
 
 
 def test_unflip_twice_gives_the_maps_back():
@@ -294,6 +435,7 @@ def test_default_metrics_and_constant_answer():
     ("arguments", "message"),
     [
         ({"radius": "correct"}, "did you mean 'corrected'"),
+        ({"rules": "mmdetection"}, "did you mean 'mmdet'"),
         ({"cells": "images"}, "did you mean 'image'"),
         ({"top_k": 0}, "top_k=0"),
         ({"nms_sigma": 0}, "nms_sigma=0"),
@@ -303,3 +445,36 @@ def test_default_metrics_and_constant_answer():
 def test_impossible_values_say_how(arguments, message):
     with pytest.raises(ConfigError, match=message):
         Corners(80, **arguments)
+
+
+CONFIGS = Path(__file__).parents[2] / "configs" / "detection"
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("corner*.py")), ids=lambda path: path.stem)
+def test_configs_build(path):
+    config = load_config(path)
+    with torch.device("meta"):
+        model = build_model(config.encoder, config.neck, config.tasks)
+    (task,) = model.tasks.values()
+    assert isinstance(task, Corners)
+    assert model.heads[-1][next(iter(model.tasks))].stride == 4
+    if path.stem == "cornernet_hourglass104_coco":
+        assert sum(parameter.numel() for parameter in model.parameters()) == 201_035_212
+        assert task.rules == RULES["published"]
+
+
+def test_the_published_schedule_in_steps():
+    config = load_config(CONFIGS / "cornernet_hourglass104_coco.py")
+    optimizer = build_optimizer(torch.nn.Linear(1, 1), config.optimizer)
+    steps = 118_287 // config.batch_size
+    assert config.epochs * steps == pytest.approx(500_000, rel=1e-3)
+    schedule = Schedule(optimizer, config.schedule, config.epochs, steps, higher_is_better=True)
+    for step, rate in ((1, 2.5e-4), (448_000, 2.5e-4), (450_000, 2.5e-5), (499_000, 2.5e-5)):
+        schedule.step(step)
+        assert optimizer.param_groups[0]["lr"] == pytest.approx(rate)
+
+
+def test_the_blood_cell_configs_differ_in_the_neck_alone():
+    texts = [(CONFIGS / f"corners_{neck}_bccd.py").read_text().splitlines() for neck in ("hourglass", "fpn")]
+    pairs = [pair for pair in zip(*texts, strict=True) if pair[0] != pair[1]]
+    assert [[line.split(" = ")[0] for line in pair] for pair in pairs] == [["neck", "neck"]]

@@ -226,6 +226,7 @@ def test_default_metrics_say_why_there_is_no_ap(caplog):
         ({"loss": "mae"}, "did you mean 'mse'"),
         ({"refine": "drak"}, "did you mean 'dark'"),
         ({"sigma": 0}, "sigma=0"),
+        ({"num_keypoints": 0}, "num_keypoints=0 must be at least 1"),
         ({"loss": "cross_entropy", "joints": "zero_target"}, "joints='mask'"),
         ({"loss": "cross_entropy", "foreground": 2.0}, "foreground=2.0"),
         ({"meta": META}, "num_keypoints=17.*5 keypoints"),
@@ -233,7 +234,7 @@ def test_default_metrics_say_why_there_is_no_ap(caplog):
 )
 def test_impossible_values_say_how(arguments, message):
     with pytest.raises(ConfigError, match=message):
-        Pose(17, **arguments)
+        Pose(**{"num_keypoints": 17, **arguments})
 
 
 def test_what_needs_the_data_sets_meaning_says_so():

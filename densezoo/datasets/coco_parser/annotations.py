@@ -8,6 +8,9 @@ I images in file order, A annotations grouped by image and in file order within 
 (T, 3) and `keypoint_ends` (A + 1) · `labelled` (A) number of keypoints with visibility > 0 · `mask_kinds` (A), one of
 `NO_MASK` … · `coordinates` of all polygons, `part_ends` (parts + 1) in coordinates, `mask_parts` (A + 1) in parts ·
 `rle_bytes` (of a malformed mask the reason, UTF-8), `rle_ends` (A + 1), `rle_sizes` (A, 2) height, width.
+
+Annotations of a category that the file does not list are none of these, as COCO's evaluation passes over them; they are
+counted: `unlisted_rows` the image of each, `unlisted_categories` its category id (U).
 """
 
 from array import array
@@ -44,17 +47,32 @@ def parse_annotations(root: Any) -> tuple[dict[str, Array], dict[str, Any]]:
     columns = _image_columns(root["images"])
     image_row = {image_id: row for row, image_id in enumerate(columns["image_ids"].tolist())}
     records = root["annotations"]
-    image_rows = array("i")
+    listed = {category["id"] for category in categories}
+    kept, image_rows = array("q"), array("i")
+    unlisted_rows, unlisted = array("i"), array("q")
     for index, record in enumerate(records):
         image_id = whole_number(record, "image_id", f"annotations[{index}]")
         if image_id not in image_row:
             raise Fault(f"{_name(index, record)}: 'image_id' {image_id} is not the id of any image of the file")
-        image_rows.append(image_row[image_id])
-    rows = np.frombuffer(image_rows, np.int32) if image_rows else np.zeros(0, np.int32)
+        category_id = whole_number(record, "category_id", _name(index, record))
+        if category_id in listed:
+            kept.append(index)
+            image_rows.append(image_row[image_id])
+        else:
+            unlisted.append(category_id)
+            unlisted_rows.append(image_row[image_id])
+    if unlisted and not kept:
+        raise Fault(
+            f"no annotation has a category of the file: {_name(0, records[0])} has 'category_id' {unlisted[0]}, "
+            f"the ids of 'categories' are {short(sorted(listed))}; mend one or the other"
+        )
+    rows = np.array(image_rows, np.int32)
     order = np.argsort(rows, kind="stable")
     columns["image_rows"] = rows[order]
     columns["first"] = np.searchsorted(columns["image_rows"], np.arange(len(image_row) + 1)).astype(np.int64)
-    columns |= _annotation_columns(records, order.tolist(), categories)
+    columns["unlisted_rows"] = np.array(unlisted_rows, np.int32)
+    columns["unlisted_categories"] = np.array(unlisted, np.int64)
+    columns |= _annotation_columns(records, np.array(kept, np.int64)[order].tolist(), categories)
     return columns, {"categories": categories}
 
 
@@ -120,10 +138,7 @@ def _annotation_columns(records: list[Any], order: list[int], categories: list[d
         record = records[index]
         ids.append(whole_number(record, "id", f"annotations[{index}]"))
         where = f"annotation {ids[-1]}"
-        category_id = whole_number(record, "category_id", where)
-        if category_id not in label_of:
-            raise Fault(f"{where}: 'category_id' {category_id} is not the id of any category of the file")
-        labels.append(label_of[category_id])
+        labels.append(label_of[record["category_id"]])
         if record.get("iscrowd", 0) not in (0, 1, None):
             raise Fault(f"{where}: 'iscrowd' must be 0 or 1, not {short(record['iscrowd'])}")
         crowd.append(1 if record.get("iscrowd") else 0)

@@ -107,7 +107,7 @@ def convert_cornernet(weights: Weights, *, heads: bool = True, rgb: bool | None 
         weights.notes.append("the network takes BGR images; give rgb=True to have it take RGB, as densezoo's data is")
     if heads and weights.has("tl_cnvs.") and not weights.has("ct_cnvs."):
         corners = move_corner_heads(weights, CORNERNET_CORNERS, config["neck"]["num_stages"])
-        return config | {"tasks": {"corners": corners | {"nms_border": 1}}}
+        return config | {"tasks": {"corners": corners | {"rules": "published"}}}
     why = "these heads have no counterpart here" if heads else "heads=False"
     weights.dead((*CORNER_HEADS, *CENTRES, *POINTS), f"{why}; the backbone is converted alone")
     return config

@@ -23,9 +23,9 @@ def convert_princeton(weights: Weights) -> dict[str, Any]:
     hourglass = "hgs.0.0"
     channels = []
     while weights.has(f"{hourglass}.up1."):
-        channels.append(weights.width(f"{hourglass}.up1.bn1.weight"))
+        channels.append(weights.width(f"{hourglass}.up1.bn1.weight", 1))
         hourglass += ".low2"
-    channels.append(weights.width(f"{hourglass}.bn1.weight"))
+    channels.append(weights.width(f"{hourglass}.bn1.weight", 1))
     bottom = len(channels) - 1
     unused: list[str] = []
 

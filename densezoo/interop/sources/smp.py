@@ -89,7 +89,7 @@ def _doubling(weights: Weights, given: str | None, model: str, known: Sequence[s
         weights.assume("interpolation", known[0], "smp's default")
     elif given is None:
         weights.notes.append(
-            f"interpolation={known[0]!r} is smp's default; its {model} with another cannot be converted"
+            f"assumed interpolation={known[0]!r} (smp's default); its {model} with another cannot be converted"
         )
     elif given not in known:
         raise ConfigError(f"interpolation={given!r} of smp's {model} cannot be converted; ours does {list(known)}")
@@ -138,9 +138,7 @@ def _unet(weights: Weights, interpolation: str | None) -> tuple[dict[str, Any], 
 
 
 def _unetplusplus(weights: Weights, interpolation: str | None) -> tuple[dict[str, Any], list[int]]:
-    depth = 1
-    while f"decoder.blocks.x_0_{depth}.conv1.0.weight" in weights:
-        depth += 1
+    depth = weights.count("decoder.blocks.x_0_")
     widths = _widths(weights, depth)
     channels = [widths[-1]]
     for row in range(depth):  # from the coarsest up; smp counts the columns of a row from the last one

@@ -56,7 +56,7 @@ def torchvision_fpn(
     channels = shapes[-1][0]
     if in_strides is None:
         in_strides = [max(COARSEST >> back, 1) for back in range(count - 1, -1, -1)]
-        weights.assume("in_strides", in_strides, "torchvision's usual one")
+        weights.assume("in_strides", in_strides, "torchvision's usual ones")
     if len(in_strides) != count:
         raise ConfigError(f"torchvision_fpn: in_strides={in_strides} must be {count} numbers, one for each level")
     config: dict[str, Any] = {
@@ -86,7 +86,7 @@ def torchvision_fpn(
     elif pool:
         config |= {"extra": "pool", "extra_levels": 1}
     elif pool is None:
-        weights.assume("pool", False, "what the tensors do not show")
+        weights.assume("pool", False, "no P6, which would have no tensors")
     return config
 
 
@@ -96,20 +96,20 @@ def _norm(weights: Weights, channels: int, given: str | None, groups: int | None
     Raises:
         ConfigError: it was given as one that the tensors are not of, or that ours is not.
     """
-    seen = "none" if "inner_blocks.0.1.weight" not in weights else "batch"
-    if seen == "none" or "inner_blocks.0.1.running_mean" in weights:
+    seen = "batch" if weights.has("inner_blocks.0.1.") else "none"
+    if seen == "none" or weights.has("inner_blocks.0.1.running_"):
         if given not in (None, seen) or groups is not None:
             raise ConfigError(f"torchvision_fpn: the tensors are of norm={seen!r}; leave out norm and groups")
         return seen
     if given not in (None, *BLIND):
         raise ConfigError(f"torchvision_fpn: the tensors are not of norm={given!r}; {near_names(str(given), BLIND)}")
     if given is None:
-        weights.assume("norm", "group", "the usual one without running statistics ('layer' is the other)")
+        weights.assume("norm", "group", "the usual one without running statistics; 'layer' is the other")
     ours = num_groups(channels)
     if given == "layer" and groups is None:
         return "layer"
     if groups is None:
-        weights.assume("groups", ours, f"that of our norm='group' with {channels} channels")
+        weights.assume("groups", ours, f"as of our norm='group' with {channels} channels")
     elif given == "layer" or groups != ours:
         raise ConfigError(
             f"torchvision_fpn: groups={groups} cannot be converted; ours are norm='group' with {ours} groups for "
