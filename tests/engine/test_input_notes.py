@@ -33,7 +33,7 @@ def test_tasks_that_find_boxes_say_how_many():
     assert TASKS.build(corners).max_objects == 30
     assert TASKS.build({"type": "Centers", "num_classes": 2, "max_detections": 7}).max_objects == 7
     encoder = {"type": "NewellStem", "channels": 8}
-    detector = {"type": "FasterRCNN", "detections_per_img": 9, "channels": 8}
+    detector = {"type": "FasterRCNN", "box_detections_per_img": 9, "channels": 8}
     model = build_model(encoder, None, {"boxes": {"type": "Boxes", "num_classes": 2}}, detector=detector)
     assert model.tasks["boxes"].max_objects == 9
 
