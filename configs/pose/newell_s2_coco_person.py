@@ -1,8 +1,7 @@
 """Two stacked hourglasses on the people of a COCO val2017 subset that `tools/make_coco_person.py` rebuilds.
 
-Measured on 2 cores of an Intel Xeon (AMX bf16), with the keypoints as they stand in the file (keypoint_shift=0): 27.5
-minutes of training, test OKS AP 0.256 with ground-truth boxes and flip test; the mean pose scores 0.000. See
-docs/results.md.
+Measured on 2 cores of an Intel Xeon (AMX bf16): 30 minutes of training, test OKS AP 0.246 with ground-truth boxes and
+flip test; the mean pose scores 0.000. See docs/results.md.
 
 densezoo train configs/pose/newell_s2_coco_person.py --work-dir runs/coco_person --cfg-options data_root=data
 """
