@@ -188,6 +188,7 @@ class Batch(TypedDict):
         crowd: (N, P) bool.
         masks: (N, P, H, W) uint8.
         semantic: (N, H, W) uint8; padding is 255.
+        readable: (N,) bool; absent where all images could be read. The others are black, and nothing is known of them.
         samples: N samples without their image and masks, for metrics and pictures. Never moved to a device.
     """
 
@@ -199,6 +200,7 @@ class Batch(TypedDict):
     crowd: NotRequired[Tensor]
     masks: NotRequired[Tensor]
     semantic: NotRequired[Tensor]
+    readable: NotRequired[Tensor]
     samples: NotRequired[list[Sample]]
 
 

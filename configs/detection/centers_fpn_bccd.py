@@ -9,7 +9,7 @@ densezoo train configs/detection/centers_fpn_bccd.py --work-dir runs/centers_fpn
 """
 
 encoder = dict(type="NewellStem", channels=64)
-neck = dict(type="FPN", num_levels=5, channels=64)
+neck = dict(type="FPN", num_levels=5, channels=64, norm="batch", activation="relu")
 tasks = dict(boxes=dict(type="Centers", num_classes=3, head=dict(type="Center", channels=64)))
 warp = dict(size=(240, 320), padding=1.0, scale=(0.75, 1.25), shift=0.1, flip=0.5)
 photometric = dict(gain=0.2)

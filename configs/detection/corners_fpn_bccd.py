@@ -10,7 +10,7 @@ densezoo train configs/detection/corners_fpn_bccd.py --work-dir runs/corners_fpn
 """
 
 encoder = dict(type="NewellStem", channels=64)
-neck = dict(type="FPN", num_levels=5, channels=64)
+neck = dict(type="FPN", num_levels=5, channels=64, norm="batch", activation="relu")
 tasks = dict(boxes=dict(type="Corners", num_classes=3, head=dict(type="Corner", channels=64, pool_channels=32)))
 warp = dict(size=(240, 320), padding=1.0, scale=(0.75, 1.25), shift=0.1, flip=0.5)
 photometric = dict(gain=0.2)
@@ -22,4 +22,4 @@ optimizer = dict(type="adamw", lr=2e-3, weight_decay=1e-2)
 schedule = dict(type="one_cycle")
 epochs = 80
 batch_size = 8
-engine = dict(amp=True, clip=10.0, workers=2, flip_test=True, eval_every=20)
+engine = dict(amp=True, clip=10.0, workers=2, flip_test=True, eval_every=10)

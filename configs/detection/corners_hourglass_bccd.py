@@ -22,4 +22,4 @@ optimizer = dict(type="adamw", lr=2e-3, weight_decay=1e-2)
 schedule = dict(type="one_cycle")
 epochs = 80
 batch_size = 8
-engine = dict(amp=True, clip=10.0, workers=2, flip_test=True, eval_every=20)
+engine = dict(amp=True, clip=10.0, workers=2, flip_test=True, eval_every=10)

@@ -1,8 +1,8 @@
-"""Faster R-CNN of torchvision's on two stacked hourglasses, on blood cells.
+"""Faster R-CNN of torchvision's on an hourglass, on blood cells.
 
 Anchors are 8 strides wide: 32, 64 and 128 pixels at the strides 4, 8 and 16, for cells of 15 to 130. Fewer regions than
-torchvision takes, since an image holds at most 30 cells. All else but the epochs is as in fcos_hourglass_bccd.py. Meant
-for about 20 minutes on 2 CPU cores.
+torchvision takes, since an image holds at most 30 cells. Data, warp, stem and neck are those of
+fcos_hourglass_bccd.py. Meant for about 20 minutes on 2 CPU cores.
 
 densezoo train configs/detection/faster_rcnn_hourglass_bccd.py --work-dir runs/faster_rcnn
 """

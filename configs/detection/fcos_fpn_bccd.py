@@ -10,7 +10,7 @@ densezoo test configs/detection/fcos_fpn_bccd.py runs/fcos_fpn/checkpoints/best.
 """
 
 encoder = dict(type="NewellStem", channels=64)
-neck = dict(type="FPN", num_levels=5, channels=64)
+neck = dict(type="FPN", num_levels=5, channels=64, norm="batch", activation="relu")
 tasks = dict(boxes=dict(type="Boxes", num_classes=3))
 detector = dict(type="FCOS", levels=[1, 2, 3], score_thresh=0.05)
 warp = dict(size=(240, 320), padding=1.0, scale=(0.75, 1.25), shift=0.1, flip=0.5)
@@ -23,4 +23,4 @@ optimizer = dict(type="adamw", lr=1e-3, weight_decay=1e-2)
 schedule = dict(type="one_cycle")
 epochs = 120
 batch_size = 8
-engine = dict(amp=True, clip=10.0, workers=2, flip_test=True, eval_every=10)
+engine = dict(amp=True, clip=10.0, workers=2, flip_test=True, eval_every=12)

@@ -23,4 +23,4 @@ optimizer = dict(type="adamw", lr=1e-3, weight_decay=1e-2)
 schedule = dict(type="one_cycle")
 epochs = 120
 batch_size = 8
-engine = dict(amp=True, clip=10.0, workers=2, flip_test=True, eval_every=10)
+engine = dict(amp=True, clip=10.0, workers=2, flip_test=True, eval_every=12)

@@ -1,7 +1,7 @@
-"""RetinaNet of torchvision's on two stacked hourglasses, on blood cells.
+"""RetinaNet of torchvision's on an hourglass, on blood cells.
 
-Anchors are 4, 5 and 6.3 strides wide: 16 to 101 pixels at the strides 4, 8 and 16, for cells of 15 to 130. All else
-but the epochs is as in fcos_hourglass_bccd.py. Meant for about 20 minutes on 2 CPU cores.
+Anchors are 4, 5 and 6.3 strides wide: 16 to 101 pixels at the strides 4, 8 and 16, for cells of 15 to 130. Data,
+warp, stem and neck are those of fcos_hourglass_bccd.py. Meant for about 20 minutes on 2 CPU cores.
 
 densezoo train configs/detection/retinanet_hourglass_bccd.py --work-dir runs/retinanet
 """

@@ -42,7 +42,7 @@ def add_config(parser: argparse.ArgumentParser) -> None:
 def add_inference(parser: argparse.ArgumentParser) -> None:
     """Add what commands share that run a checkpoint."""
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help="e.g. WORK_DIR/checkpoints/best.pt")
-    parser.add_argument("--flip-test", action="store_true", help="average with the mirrored image")
+    parser.add_argument("--flip-test", action="store_true", help="look at the mirrored image, too")
     parser.add_argument(
         "--scales", nargs="+", type=float, metavar="FACTOR", help="look at the image at several sizes, e.g. 0.75 1 1.25"
     )

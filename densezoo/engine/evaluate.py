@@ -124,7 +124,7 @@ def evaluate(
         processes: their records are brought together in the first one.
         meta: of the evaluated set, for the category ids of results.
         amp: bfloat16 autocast.
-        flip_test: average with the mirror image.
+        flip_test: look at the mirror image, too.
         scales: factors on the images' sides to look at, together.
         max_bad_images: images that may be skipped because they cannot be read.
         unsampled: image ids and annotations of files that no sample comes from.
@@ -171,21 +171,15 @@ def evaluate(
     return found
 
 
-def add_scores(known: dict[str, Any], task: str, metric: Metric, scores: Mapping[str, Any]) -> dict[str, str]:
+def add_scores(known: dict[str, Any], task: str, metric: Metric, scores: Mapping[str, Any]) -> None:
     """Add a metric's scores to those of the metrics before it, as `task/score`.
 
     Where one of those has the name, as with the AP of boxes and that of keypoints, it is `task/Metric.score`.
-
-    Returns:
-        The metric's own name of each score to the one it got.
     """
-    names = {}
     kind = type(metric).__name__
     for key, value in scores.items():
         tries = itertools.chain([key, f"{kind}.{key}"], (f"{kind}{number}.{key}" for number in itertools.count(2)))
-        names[key] = next(name for name in (f"{task}/{each}" for each in tries) if name not in known)
-        known[names[key]] = value
-    return names
+        known[next(name for name in (f"{task}/{each}" for each in tries) if name not in known)] = value
 
 
 def note_bad_images(samples: Iterable[Sample], bad: set[str], limit: int) -> set[str]:

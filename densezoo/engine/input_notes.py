@@ -22,8 +22,9 @@ def input_notes(dataset: Dataset, tasks: Mapping[str, ScoredTask], what: str) ->
     counts = dataset.object_counts()
     for name, task in tasks.items():
         if isinstance(task, LimitsObjects) and (counts > task.max_objects).any():
+            crowded = f"{int((counts > task.max_objects).sum())} of {len(counts)} images have more than the"
             lines.append(
-                f"{what}: {int((counts > task.max_objects).sum())} of {len(counts)} images have more than the "
-                f"{task.max_objects} objects that task '{name}' finds in one (up to {int(counts.max())})"
+                f"{what}: {crowded} {task.max_objects} objects that task '{name}' finds in one (up to "
+                f"{int(counts.max())}); raise its max_detections, or the detector's …detections_per_img"
             )
     return lines

@@ -151,6 +151,8 @@ def collate(samples: Sequence[Sample]) -> Batch:
     if any("semantic" in sample for sample in samples):
         nothing = np.full(size, 255, np.uint8)
         padded["semantic"] = torch.from_numpy(np.stack([sample.get("semantic", nothing) for sample in samples]))
+    if any("error" in sample for sample in samples):
+        padded["readable"] = torch.tensor(["error" not in sample for sample in samples])
     light = [{key: value for key, value in sample.items() if key not in _HEAVY} for sample in samples]
     present = {key: value for key, value in padded.items() if value is not None}
     return cast(Batch, {"images": images, "valid": valid, "samples": light, **present})

@@ -48,10 +48,10 @@ def draw_answers(
         image: (H, W, 3) uint8, the file.
         results: of each region, task name to answers in COCO results format.
         meta: for the skeleton, the names of classes, and what results have taken off their keypoints.
-        threshold: keypoints and boxes that score less are left out, and people who have a box with their box.
+        threshold: keypoints and boxes that do not score more are left out, and people who have a box with their box.
     """
     answers = [answer for region in results for found in region.values() for answer in found]
-    sure = [answer for answer in answers if "bbox" not in answer or answer["score"] >= threshold]
+    sure = [answer for answer in answers if "bbox" not in answer or answer["score"] > threshold]
     people = [np.reshape(answer["keypoints"], (-1, 3)) for answer in sure if "keypoints" in answer]
     # joints show where somebody is, but only those that are sure are drawn
     boxed = [

@@ -49,7 +49,7 @@ class Answer:
         region: what was looked at.
         results: task name to answers in COCO results format, in the file's pixels.
         sample: the network's input.
-        maps: task name to the activated maps of the last stage at the first scale, (1, C, h, w) each; empty if not
+        maps: task name to the activated maps of the last stage at the scale nearest 1, (1, C, h, w) each; empty if not
             asked for.
     """
 

@@ -78,7 +78,7 @@ def soft_nms(
         if not bool((value >= threshold).any()):
             break
         indices.append(index)
-        values.append(value * (value >= threshold))
+        values.append(value.where(value >= threshold, 0.0))
         best = boxes.gather(1, index[..., None].expand(-1, -1, 4))
         decay = torch.exp(box_iou(best, boxes, border).square() / -sigma)
         left = torch.where(labels == labels.gather(1, index), left * decay, left).scatter(1, index, -1.0)

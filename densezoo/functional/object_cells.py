@@ -53,6 +53,16 @@ def learned_objects(
     return boxes.where(present[..., None], 0.0), labels.where(present & (not class_agnostic), 0), present
 
 
+def known_images(batch: Batch) -> Tensor:
+    """Say of which images the objects are known: (N, 1, 1, 1) float32, 1 or 0.
+
+    Of none in a batch without boxes, else of those that could be read. What is nowhere annotated is background there.
+    """
+    valid = batch["valid"]
+    readable = batch.get("readable", valid.new_ones(len(valid)))
+    return readable.float()[:, None, None, None] * float("boxes" in batch)
+
+
 def locate(points: Tensor, present: Tensor, grid: Grid) -> Spots:
     """Find the cells that points lie in.
 
@@ -78,7 +88,7 @@ def last_in_cells(cells: Tensor) -> Tensor:
         cells: (N, P) int64 flat cells; -1 for none.
 
     Returns:
-        (N, P) int64; -1 where it was, and where a later object has the same cell.
+        (N, P) int64; -1 where it was, and where a later object has the same cell. No cell is left to two objects.
     """
     later = (cells[:, :, None] == cells[:, None, :]).triu(1).any(2)
     return cells.masked_fill(later, -1)

@@ -105,9 +105,12 @@ class Corner(nn.Module):
             activation: see `make_activation`.
 
         Raises:
-            ConfigError: the pyramid has no such level, a map belongs to no corner, or an unknown norm or activation.
+            ConfigError: the pyramid has no such level, a width below 1, a map belongs to no corner, or an unknown norm
+                or activation.
         """
         super().__init__()
+        if channels < 1 or pool_channels < 1:
+            raise ConfigError(f"Corner: channels={channels} and pool_channels={pool_channels} must be at least 1")
         if not 0 <= level < len(in_channels):
             raise ConfigError(f"Corner: level={level}, but the pyramid has the levels 0 to {len(in_channels) - 1}")
         self.level = level

@@ -95,7 +95,11 @@ class JointErrors:
         labelled = truth["keypoints"][..., 2] > 0
         scored = np.isin(truth["ids"], sample["ids"]) & ~truth["crowd"] & labelled.any(axis=1)
         counted = truth["keypoints"][..., 2] == 2 if self.visible_only else labelled
-        distances = _matched_distances(points, prediction["scores"], truth["keypoints"][scored])
+        scores = np.asarray(prediction["scores"])
+        if "labels" in prediction:  # what claims to be something without these joints takes nobody's place
+            posed = np.isin(prediction["labels"], truth["labels"][scored])
+            points, scores = points[posed], scores[posed]
+        distances = _matched_distances(points, scores, truth["keypoints"][scored])
         for index, distance in zip(np.flatnonzero(scored), distances, strict=True):
             key = sample["image_id"], int(truth["ids"][index])
             length = self.normalizer.measure(truth, int(index))
@@ -153,7 +157,7 @@ def _matched_distances(points: Array, scores: Array, truth: Array) -> Array:
     cost = (distances * labelled).sum(axis=-1) / np.maximum(labelled.sum(axis=-1), 1)
     matched = np.full(truth.shape[:2], np.inf)
     free = np.ones(len(truth), bool)
-    for row in np.argsort(-np.asarray(scores), kind="stable"):
+    for row in np.argsort(-scores, kind="stable"):
         if not free.any():
             break
         column = int(np.argmin(np.where(free, cost[row], np.inf)))

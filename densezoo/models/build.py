@@ -123,7 +123,7 @@ def _build_detector(
     if "type" not in detector:
         raise ConfigError(f"a detector needs a dict with a 'type'; got {detector!r}; {near_names('', DETECTORS)}")
     built_tasks = {name: TASKS.build(config, meta=meta) for name, config in tasks.items()}
-    if [type(task) for task in built_tasks.values()] != [Boxes]:
+    if len(built_tasks) != 1 or not all(isinstance(task, Boxes) for task in built_tasks.values()):
         kinds = {name: config.get("type") for name, config in tasks.items()}
         raise ConfigError(
             f"a detector answers one task, tasks=dict(boxes=dict(type='Boxes', num_classes=…)), not {kinds}; give "
@@ -138,6 +138,8 @@ def _build_detector(
         isinstance(levels, (list, tuple)) and all(isinstance(level, int) for level in levels)
     ):
         raise ConfigError(f"{where}levels={levels!r} must be a list of numbers, such as [1, 2, 3]")
+    if levels is not None and list(levels) != sorted(set(levels)):
+        raise ConfigError(f"{where}levels={levels!r} must be ascending")
     built_neck = None
     if neck is not None:
         neck_config = dict(neck)

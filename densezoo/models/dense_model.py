@@ -141,9 +141,9 @@ class DenseModel(Model):
             targets: dict[Grid, Targets] = {}
             for stage, maps in enumerate(stages):
                 grid = self.grid(stage, name, maps, batch["images"])
-                if grid not in targets:
-                    targets[grid] = task.encode(batch, grid)
                 with torch.autocast(batch["images"].device.type, enabled=False):
+                    if grid not in targets:
+                        targets[grid] = task.encode(batch, grid)
                     stage_losses = task.loss(maps, targets[grid], own)
                 for key, value in stage_losses.items():
                     label = f"{name}/{key}"
@@ -162,7 +162,7 @@ class DenseModel(Model):
             batch: `images` is all that is read.
             flip_test: average the maps with those of the mirrored images, where both views have them.
             scales: factors on the images' sides, each of which is a view. Tasks that find boxes suppress those of all
-                views together; for others the maps of all are averaged, on the cells of the first.
+                views together; for others the maps of all are averaged, on the cells of the scale nearest 1.
 
         Raises:
             ConfigError: the model has no tasks, or a task cannot mirror its maps.
@@ -175,11 +175,13 @@ class DenseModel(Model):
     ) -> dict[str, list[tuple[Maps, Grid]]]:
         """Return task name to activated maps of the last stage and where they lie, for each scale; see `predict`.
 
+        The scale nearest 1 comes first.
         With `flip_test` they are averaged with those of the mirrored image, or stand beside them under other names.
         """
         self._check_tasks()
         images = self._normalise(batch["images"])
-        views = [self._view(images, scale, flip_test) for scale in scales]
+        ordered = sorted(scales, key=lambda scale: abs(math.log(scale)))
+        views = [self._view(images, scale, flip_test) for scale in ordered]
         return {name: [view[name] for view in views] for name in self.tasks}
 
     def decode(self, views: Mapping[str, Sequence[tuple[Maps, Grid]]]) -> dict[str, list[Prediction]]:

@@ -23,7 +23,7 @@ from torchvision.ops import batched_nms
 
 from densezoo.contracts import Encoder, Neck
 from densezoo.errors import ConfigError, near_names
-from densezoo.functional.boxes import clip_boxes
+from densezoo.functional.object_cells import learned_objects
 from densezoo.models.detector_levels import Projections, freeze_unread, level_arguments, levels_of
 from densezoo.models.detector_parts import DETECTORS, Padding, Reader, check_options, keep_exact
 from densezoo.models.model import Model
@@ -156,22 +156,21 @@ class Detector(Model):
         share = {name: value / (own if normalisers is None else normalisers)[name] for name, value in own.items()}
         weight = share[f"{self.task_name}/images"] * float("boxes" in batch)
         self.detector.train()  # what torchvision goes by; no layer of its heads does
-        losses: dict[str, Tensor] = self.detector(self._normalise(batch["images"]), self._targets(batch))
+        images, targets = self._normalise(batch["images"]), self._targets(batch)
+        if "readable" in batch:  # torchvision would take the others for background
+            rows = batch["readable"].nonzero()[:, 0].tolist()
+            weight = weight * float(len(rows) > 0)
+            rows = rows or [0]
+            images, targets = images[rows], [targets[row] for row in rows]
+        losses: dict[str, Tensor] = self.detector(images, targets)
         return {
             f"{self.task_name}/{name.removeprefix('loss_')}": loss.float() * weight for name, loss in losses.items()
         }
 
     def _targets(self, batch: Batch) -> list[dict[str, Tensor]]:
         """Return `boxes` (P, 4) and `labels` (P,) of every image, as torchvision has them."""
-        images = batch["images"]
-        if "boxes" not in batch:
-            nothing = torch.zeros(0, dtype=torch.int64, device=images.device)
-            return [{"boxes": nothing.float().reshape(0, 4), "labels": nothing} for _ in images]
-        boxes, present = clip_boxes(batch["boxes"], (images.shape[-2], images.shape[-1]))
-        labels = batch["labels"]
-        present = present & batch["valid"] & (labels >= 0) & (labels < self.task.num_classes)
-        if "crowd" in batch:
-            present = present & ~batch["crowd"]
+        height, width = batch["images"].shape[-2:]
+        boxes, labels, present = learned_objects(batch, (height, width), self.task.num_classes)
         rows = zip(boxes, labels + self._background, present, strict=True)
         return [{"boxes": own[chosen], "labels": label[chosen]} for own, label, chosen in rows]
 

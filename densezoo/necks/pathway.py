@@ -30,11 +30,6 @@ def identity(level: int, in_channels: int, out_channels: int) -> None:
     """Leave a blank empty."""
 
 
-def conv1x1(level: int, in_channels: int, out_channels: int) -> nn.Module:
-    """Fill a blank with a bare 1×1 convolution."""
-    return nn.Conv2d(in_channels, out_channels, 1)
-
-
 @dataclass(frozen=True)
 class Blanks:
     """What a family fills into its nodes, and how maps are joined.

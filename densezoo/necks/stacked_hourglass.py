@@ -36,14 +36,11 @@ class LawMerge(Merge):
         activation: str,
     ) -> None:
         """Make the layers; `features` is the width of the stage's output, the others are as in `Merge`."""
-        super().__init__(None, channels, 0)
 
-        def project(width: int) -> nn.Module:
-            return ConvNormAct(width, channels, 1, norm=norm, activation="none", bias=norm == "none")
+        def project(before: int, after: int) -> nn.Module:
+            return ConvNormAct(before, after, 1, norm=norm, activation="none", bias=norm == "none")
 
-        self.features = project(features)
-        self.feedback = project(feedback_channels) if feedback_channels else None
-        self.input = None if in_channels is None else project(in_channels)
+        super().__init__(in_channels, channels, feedback_channels, features, project)
         self.activation = make_activation(activation)
         self.block = BasicBlock(channels, channels, 1, norm, activation)
 

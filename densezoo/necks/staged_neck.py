@@ -70,20 +70,32 @@ def _made(module: nn.Module | None) -> nn.Module:
 class Merge(nn.Module):
     """What the next stage starts from: the input + 1×1(features) + 1×1(fed-back maps), as Newell et al. have it."""
 
-    def __init__(self, in_channels: int | None, channels: int, feedback_channels: int) -> None:
+    def __init__(
+        self,
+        in_channels: int | None,
+        channels: int,
+        feedback_channels: int,
+        features: int | None = None,
+        project: Callable[[int, int], nn.Module] | None = None,
+    ) -> None:
         """Make the layers.
 
         Args:
             in_channels: width of the stage's input, brought to `channels` where it differs; None leaves the input out.
-            channels: width of the stage's finest output, and of the result.
+            channels: width of the result.
             feedback_channels: total width of the maps that are fed back; no layer where it is 0.
+            features: width of the stage's finest output; None for `channels`.
+            project: makes what brings a map of one width to another, the input's too where widths are the same; None
+                for bare 1×1 convolutions where they are needed.
         """
         super().__init__()
-        self.features: nn.Module = nn.Conv2d(channels, channels, 1)
-        self.feedback: nn.Module | None = nn.Conv2d(feedback_channels, channels, 1) if feedback_channels else None
+        make = project or _conv1x1
+        self.features = make(features or channels, channels)
+        self.feedback = make(feedback_channels, channels) if feedback_channels else None
         self.input: nn.Module | None = None
         if in_channels is not None:
-            self.input = nn.Identity() if in_channels == channels else nn.Conv2d(in_channels, channels, 1)
+            as_it_is = project is None and in_channels == channels
+            self.input = nn.Identity() if as_it_is else make(in_channels, channels)
 
     def forward(self, x: Tensor, features: Tensor, feedback: Sequence[Tensor]) -> Tensor:
         """Map x (N, C in, H, W), features (N, C', h, w) and maps of any size to (N, C, h, w).
@@ -99,6 +111,10 @@ class Merge(nn.Module):
             maps = [resize_nearest(fed, (height, width)) for fed in feedback]
             merged = merged + self.feedback(maps[0] if len(maps) == 1 else torch.cat(maps, 1))
         return merged
+
+
+def _conv1x1(in_channels: int, channels: int) -> nn.Module:
+    return nn.Conv2d(in_channels, channels, 1)
 
 
 class StagedNeck(nn.Module):

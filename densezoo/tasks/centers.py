@@ -35,7 +35,7 @@ from densezoo.functional.commonest_pose import commonest_pose
 from densezoo.functional.corner_losses import focal_loss
 from densezoo.functional.corner_targets import RADII
 from densezoo.functional.grids import image_size
-from densezoo.functional.object_cells import learned_objects
+from densezoo.functional.object_cells import known_images, learned_objects
 from densezoo.functional.oks import sigmas_of
 from densezoo.registry import METRICS, TASKS
 from densezoo.tasks.finds_objects import FindsObjects
@@ -129,11 +129,11 @@ class Centers(FindsObjects):
         size = image_size(grid)
         boxes, channels, present = learned_objects(batch, size, self.num_classes, self.class_agnostic)
         targets, spots, radii = box_targets(boxes, channels, present, self.num_channels, self.radius, grid)
-        targets["weights"]["heat"] *= float("boxes" in batch)
+        targets["weights"]["heat"] *= known_images(batch)
         if self.num_keypoints:
             keypoints, labelled = self._joints(batch, present, size)
             more = keypoint_targets(keypoints[..., :2], labelled & spots.present[..., None], spots, radii, grid)
-            more["weights"]["keypoint_heat"] *= float("boxes" in batch and "keypoints" in batch)
+            more["weights"]["keypoint_heat"] *= known_images(batch) * float("keypoints" in batch)
             targets = Targets(maps=targets["maps"] | more["maps"], weights=targets["weights"] | more["weights"])
         return targets
 

@@ -10,7 +10,9 @@ are no local maximum are never corners, and boxes without an area no boxes. Devi
 of the stages are added, as in the port, and not averaged, which Adam does not notice; boxes whose score falls below
 0.001 are dropped, as in the port, where its soft-NMS leaves copies of others in their place; boxes of several scales
 are suppressed together and not averaged. The losses of embeddings are sums over images, as in both, so their weight
-grows with the batch: the 0.1 of the paper goes with the five images of one of its GPUs.
+grows with the batch: the 0.1 of the paper goes with the five images of one of its GPUs. Where objects share a corner's
+cell, heat and offset are divided by the cells of the batch at hand, as in both; split into several batches it is then
+weighed a little differently.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -34,7 +36,7 @@ from densezoo.functional.corner_targets import (
 from densezoo.functional.grids import image_size
 from densezoo.functional.grouping import Corners as FoundCorners
 from densezoo.functional.grouping import find_corners, pair_corners
-from densezoo.functional.object_cells import learned_objects
+from densezoo.functional.object_cells import known_images, last_in_cells, learned_objects
 from densezoo.registry import TASKS
 from densezoo.tasks.finds_objects import FindsObjects
 from densezoo.types import Batch, DatasetMeta, Grid, Maps, Prediction, Targets
@@ -118,7 +120,7 @@ class Corners(FindsObjects):
         self.num_pairs = num_pairs
         self.nms_sigma = nms_sigma
         self.max_detections = max_detections
-        self.max_objects = min(top_k, max_detections)
+        self.max_objects = min(top_k, num_pairs, max_detections)
 
     def encode(self, batch: Batch, grid: Grid) -> Targets:
         """Make targets on the device of the boxes.
@@ -144,7 +146,7 @@ class Corners(FindsObjects):
         numbers = torch.arange(1, present.shape[1] + 1, device=places.device).expand_as(present)
         flat = (rows * width + columns).where(present[..., None], -1)
         count = present.sum().float()
-        known = float("boxes" in batch)
+        known = known_images(batch)
         offsets = (places - torch.stack([columns, rows], -1)).where(present[..., None, None], 0.0)
         maps: Maps = {}
         weights: Maps = {}
@@ -153,7 +155,7 @@ class Corners(FindsObjects):
             heat = draw_gaussians(column, row, radii, channels, present, self.num_channels, grid.size)
             x, y = offsets[:, :, number].unbind(-1)
             values = torch.stack([x, y, numbers, torch.ones_like(x)], 1)
-            drawn = put_in_cells(values, flat[..., number], grid.size)
+            drawn = put_in_cells(values, last_in_cells(flat[..., number]), grid.size)
             here = drawn[:, 3:]
             maps |= {f"{corner}_heat": heat, f"{corner}_offset": drawn[:, :2], f"{corner}_embedding": drawn[:, 2:3]}
             weights |= {

@@ -10,7 +10,6 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from densezoo.cli.main import main
-from densezoo.tasks.corners import Corners
 
 CONFIG = """
 encoder = dict(type="PlainUNet", channels=[8, 16], norm="group")
@@ -57,8 +56,7 @@ def official(path, predictions):
     return evaluator.stats
 
 
-def test_odd_boxes_train_and_score_as_cocos_rules_say_and_are_reported_once(odd, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(Corners, "max_objects", 3, raising=False)
+def test_odd_boxes_train_and_score_as_cocos_rules_say_and_are_reported_once(odd, tmp_path, capsys):
     config, path = odd(
         [
             *(box(image_id, 3 * image_id, 5, 9, 8) for image_id in range(1, 7)),
@@ -79,7 +77,10 @@ def test_odd_boxes_train_and_score_as_cocos_rules_say_and_are_reported_once(odd,
         "1 box reaching out of the image (clipped for learning); 1 crowd (not learned, ignored in evaluation)\n"
     )
     assert said.count(note) == 2  # of train_data and val_data, which are the same here
-    many = "1 of 6 images have more than the 3 objects that task 'boxes' finds in one (up to 5)\n"
+    many = (
+        "1 of 6 images have more than the 3 objects that task 'boxes' finds in one (up to 5); raise its "
+        "max_detections, or the detector's …detections_per_img\n"
+    )
     assert (said.count(f"train_data: {many}"), said.count(f"val_data: {many}")) == (1, 1)
     out = tmp_path / "test"
     assert main(["test", str(config), str(tmp_path / "run/checkpoints/best.pt"), "--out", str(out)]) == 0

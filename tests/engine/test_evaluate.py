@@ -144,7 +144,7 @@ def test_scores_of_one_name_are_told_apart_by_their_metric():
     first = BoxAP(DatasetMeta(classes=("person",)))
     second = PCK(DatasetMeta(keypoint_names=("nose",)), normalizer="box")
     add_scores(known, "objects", first, {"AP": 1, "APs": 2})
-    assert add_scores(known, "objects", second, {"AP": 3, "APl": 4})["AP"] == "objects/PCK.AP"
+    add_scores(known, "objects", second, {"AP": 3, "APl": 4})
     add_scores(known, "objects", second, {"AP": 5})
     add_scores(known, "others", second, {"AP": 6})
     assert known == {

@@ -128,4 +128,5 @@ def test_an_unreadable_image_becomes_a_black_one_without_annotations():
     assert batch["valid"].tolist() == [[True], [False], [True], [False]]
     assert batch["images"][1].eq(0).all()
     assert batch["samples"][1]["error"] == "img1.jpg does not decode"
+    assert batch["readable"].tolist() == [True, False, True, False]
     assert batch["samples"][2]["truth"]["ids"] == [2]

@@ -81,7 +81,7 @@ def test_label_maps_are_written_as_they_are(tmp_path):
     np.testing.assert_array_equal(cv2.imread(str(tmp_path / "labels.png"), cv2.IMREAD_UNCHANGED), labels)
 
 
-def test_boxes_have_the_colour_of_their_class_from_the_threshold_on():
+def test_boxes_have_the_colour_of_their_class_above_the_threshold():
     image = np.full((200, 300, 3), 40, np.uint8)
     meta = DatasetMeta(classes=("red", "white"), category_ids=(3, 7))
 
@@ -93,10 +93,10 @@ def test_boxes_have_the_colour_of_their_class_from_the_threshold_on():
         scale = drawn.shape[1] / 300
         return [tuple(drawn[round(100 * scale), round(left * scale)].tolist()) for left in (20.5, 120.5, 220.5)]
 
-    first, second, third = colours(answer(20.5, 3, 0.9), answer(120.5, 7, 0.4), answer(220.5, 3, 0.3))
+    first, second, third = colours(answer(20.5, 3, 0.9), answer(120.5, 7, 0.4), answer(220.5, 3, 0.31))
     assert first == third
     assert len({first, second, (40, 40, 40)}) == 3
-    assert colours(answer(20.5, 3, 0.29), answer(120.5, 7, 0.9))[0] == (40, 40, 40)
+    assert colours(answer(20.5, 3, 0.3), answer(120.5, 7, 0.9))[0] == (40, 40, 40)
 
 
 def test_of_many_people_the_unsure_are_left_out_and_those_without_a_sure_joint_are_boxes():

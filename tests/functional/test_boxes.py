@@ -64,6 +64,13 @@ def test_soft_nms_of_few_or_no_boxes():
     assert soft_nms(boxes[:, :0], scores[:, :0], labels[:, :0], 100)[1].shape == (2, 0)
 
 
+def test_soft_nms_pads_images_with_fewer_boxes_by_zeros():
+    boxes = torch.tensor([[[0.0, 0, 4, 4], [9, 9, 12, 12]], [[0, 0, 0, 0], [0, 0, 0, 0]]])
+    scores = torch.tensor([[0.9, 0.8], [0.0, 0.0]])
+    _, found = soft_nms(boxes, scores, torch.zeros(2, 2, dtype=torch.int64), 2)
+    assert torch.equal(found, scores)
+
+
 def test_the_commonest_box():
     def sample(boxes, labels, crowd=None):
         boxes = np.array(boxes, np.float32).reshape(-1, 4)

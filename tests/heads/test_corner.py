@@ -160,5 +160,8 @@ def test_onnx_gives_the_same_maps():
 def test_impossible_values_say_how():
     with pytest.raises(ConfigError, match="levels 0 to 0"):
         make(level=1)
+    for name in ("channels", "pool_channels"):
+        with pytest.raises(ConfigError, match=f"{name}=0"):
+            make(**{name: 0})
     with pytest.raises(ConfigError, match=r"'heatmap' belongs to no corner.*Corners"):
         Corner([8], [4], {"heatmap": 2})

@@ -131,6 +131,16 @@ def test_people_of_a_scene_each_get_their_own_prediction(
     assert one_missed.compute()["PCK_AUC"] == pytest.approx(0.5)
 
 
+def test_what_is_found_as_another_class_takes_nobodys_place(
+    body: DatasetMeta, make_sample: Callable, make_prediction: Callable, make_truth: Callable, person: Array
+):
+    both = make_prediction(np.stack([person[:, :2] + 40, person[:, :2]]), scores=[0.9, 0.8])
+    for labels, expected in (([1, 0], 1.0), ([0, 0], 0.0)):
+        metric = PCK(body)
+        metric.update([{**both, "labels": np.array(labels)}], [make_sample(make_truth(person[None]))])
+        assert metric.compute()["PCK@0.2"] == expected
+
+
 def test_curve_by_hand(score: Callable, make_truth: Callable, person: Array):
     metric = score(make_truth(person[None]), shifted(person, [0, 5, 10, 15, 20, 25]))  # 0, 0.1, … 0.5 torsos
     np.testing.assert_allclose(metric.curve([0.05, 0.151, 0.31, 9]), [1 / 6, 2 / 6, 4 / 6, 1])

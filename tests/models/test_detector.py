@@ -165,6 +165,17 @@ def test_images_without_objects_teach_the_background_and_batches_without_boxes_n
     assert all(gradient is not None and not gradient.any() for gradient in gradients)
 
 
+def test_images_that_could_not_be_read_teach_nothing():
+    model, batch = build(), make_batch()
+    alone = {key: batch[key][:1] for key in ("images", "boxes", "labels", "valid")}
+    shared = model.normalisers(batch)
+    expected = values(model.losses(alone, model.normalisers(alone)))
+    found = values(model.losses({**batch, "readable": torch.tensor([True, False])}, shared))
+    assert found == pytest.approx(expected, rel=1e-4)
+    nothing = model.losses({**batch, "readable": torch.tensor([False, False])}, shared)
+    assert all(value == 0 for value in nothing.values())
+
+
 def test_the_mode_does_not_choose_between_losses_and_answers():
     model = build("FasterRCNN").eval()
     assert set(model.losses(make_batch())) == {

@@ -314,12 +314,24 @@ def test_what_nobody_annotated_has_no_loss():
     assert {name for name, value in losses.items() if value > 0} == {"heat", "size", "offset"}
 
 
+def test_an_image_that_could_not_be_read_teaches_nothing():
+    task = Centers(1, num_keypoints=3)
+    batch = people()
+    batch["valid"][1] = False
+    assert (task.encode(batch, POSE_GRID)["weights"]["heat"][1] > 0).all()  # an empty image is background
+    weights = task.encode({**batch, "readable": torch.tensor([True, False])}, POSE_GRID)["weights"]
+    assert all((weight[1] == 0).all() for weight in weights.values())
+    assert (weights["heat"][0] > 0).any()
+
+
 def test_perfect_maps_have_hardly_a_loss():
     task = Centers(1, num_keypoints=3)
     targets = task.encode(people(), POSE_GRID)
     maps = {name: values.logit(1e-6) if name.endswith("heat") else values for name, values in targets["maps"].items()}
     losses = task.loss(maps, targets, task.normalisers(people()))
     assert all(losses[name] == 0 for name in ("size", "offset", "keypoint_offset", "keypoint_heat_offset"))
+    # cells around a peak, where the target is above 0 and below 1, keep a small one
+    assert 0 < losses["heat"] < 0.1 * task.loss(pose_maps(), targets, task.normalisers(people()))["heat"]
 
 
 def test_split_normalisers_add_up_to_the_whole_batch():

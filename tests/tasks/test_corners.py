@@ -317,6 +317,26 @@ def test_split_normalisers_add_up_to_the_whole_batch(rules):
         torch.testing.assert_close(alone, value)
 
 
+def test_an_image_that_could_not_be_read_teaches_nothing():
+    batch = batch_of([BOXES[1], BOXES[1]], [LABELS[1], [-1] * 4])
+    batch["valid"][1] = False
+    assert (Corners(3).encode(batch, GRID)["weights"]["top_left_heat"][1] > 0).all()  # an empty image is background
+    weights = Corners(3).encode({**batch, "readable": torch.tensor([True, False])}, GRID)["weights"]
+    assert all((weight[1] == 0).all() for weight in weights.values())
+    assert (weights["top_left_heat"][0] > 0).any()
+
+
+def test_of_objects_in_a_cell_the_last_ones_values_stand_together():
+    first, last = [10.0, 9.0, 50.0, 40.0], [11.0, 10.0, 51.0, 41.0]
+    for boxes in ([first, last], [last, first]):
+        targets = Corners(1).encode(batch_of([boxes], [[0, 0]]), GRID)
+        row, column = (int(boxes[1][axis] // GRID.stride) for axis in (1, 0))
+        offset = targets["maps"]["top_left_offset"][0, :, row, column]
+        expected = torch.tensor([boxes[1][axis] / GRID.stride % 1 for axis in (0, 1)])
+        torch.testing.assert_close(offset, expected)
+        assert targets["maps"]["top_left_embedding"][0, 0, row, column] == 2
+
+
 def test_more_objects_than_corners_looked_at():
     generator = torch.Generator().manual_seed(0)
     corners = torch.rand(1, 150, 2, 2, generator=generator).sort(2).values * torch.tensor([80.0, 64.0])
