@@ -101,8 +101,16 @@ class PartRegistry(Registry):  # type: ignore[misc]  # mmengine ships no annotat
         cls = self.get(cfg["type"])
         where = f"{self.name} {cfg['type']!r}"
         accepted = check_arguments(cls, arguments, given, where)
-        check_kinds(get_type_hints(inspect.getattr_static(cls, "__init__")), arguments, f"{where}: ")
+        check_kinds(_hints(cls), arguments, f"{where}: ")
         return cls(**arguments, **accepted)
+
+
+def _hints(cls: type) -> dict[str, Any]:
+    """Return the annotations of a constructor; none where they name what was imported for type checkers alone."""
+    try:
+        return get_type_hints(inspect.getattr_static(cls, "__init__"))
+    except NameError:
+        return {}
 
 
 def check_arguments(

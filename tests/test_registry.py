@@ -128,6 +128,16 @@ def test_items_are_checked_where_parts_are_built(config):
         NECKS.build({"type": "FPN", **config}, in_channels=[4], in_strides=[4])
 
 
+def test_annotations_for_type_checkers_alone_are_passed_over(birds):
+    @birds.register("Wren")
+    class Wren:
+        def __init__(self, wings: "NobodyImportsThis"):  # noqa: F821
+            self.wings = wings
+
+    assert birds.build({"type": "Wren", "wings": 2}).wings == 2
+    densezoo.registry._KIND_OF_NAME.pop("Wren")
+
+
 def test_a_name_is_taken_across_kinds(birds):
     with pytest.raises(ConfigError, match="'Sparrow' is already registered as a bird"):
         PartRegistry("tree").register("Sparrow")(type("Sparrow", (), {}))

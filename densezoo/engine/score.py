@@ -46,14 +46,14 @@ def score_checkpoint(
     Raises:
         DenseZooError: anything that the user can mend.
     """
-    data = config.test_data or config.val_data
+    data, which = (config.test_data, "test_data") if config.test_data else (config.val_data, "val_data")
     if data is None:
         raise ConfigError("the config has neither test_data nor val_data; give one, e.g. --cfg-options test_data=…")
     engine = config.engine
     processes = Processes(0, 1, choose_device(engine.device))
     meta = checkpoint_meta(checkpoint)
     dataset = build_dataset(data, config.data_root)
-    require_same_annotations(meta, dataset.meta, config.tasks, "test_data")
+    require_same_annotations(meta, dataset.meta, config.tasks, which)
     samples = build_samples(config, dataset, training=False)
     batches, _ = build_loader(config, samples, processes)
     model = build_dense_model(config, dataset.meta, processes.device)
@@ -65,7 +65,7 @@ def score_checkpoint(
         predictors.append(ConstantPredictor(model.tasks, build_samples(config, training_set, training=False)))
     found = []
     with ProgressReport(Console(stderr=True), enabled=True) as report:
-        for line in input_notes(dataset, model.tasks, "test_data" if config.test_data else "val_data"):
+        for line in input_notes(dataset, model.tasks, which):
             report.say(line)
         for predictor in predictors:
             report.start("testing" if predictor is model else "baseline", len(batches))

@@ -64,7 +64,7 @@ def levels_of(encoder: Encoder, neck: Neck | None) -> tuple[list[int], list[int]
     if any(origins):
         raise ConfigError(
             f"the maps begin at {origins} pixels, but torchvision's detectors put every map's first cell at the "
-            "image's corner; take convolutions that keep the size (align='resize')"
+            "image's corner; take convolutions that keep sizes: padding='same' of an encoder, align='resize' of a neck"
         )
     return list(widths), list(strides)
 
