@@ -24,7 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", required=True, metavar="DIR", help="new or empty folder for overlays and JSON")
     parser.add_argument("--boxes", metavar="FILE", help="COCO JSON with the boxes to look at")
     parser.add_argument("--heatmaps", action="store_true", help="also draw the heatmaps of every box")
-    parser.add_argument("--threshold", type=float, default=0.1, help="draw keypoints and boxes that score more (0.1)")
+    parser.add_argument("--threshold", type=float, default=0.1, help="draw keypoints that score more (0.1)")
+    parser.add_argument("--box-threshold", type=float, default=0.3, help="draw found boxes that score more (0.3)")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -57,7 +58,8 @@ def run(options: argparse.Namespace) -> int:
         labels = label_map(results, image.shape[:2])
         endings = [f"_heatmaps_{number}" for number in range(len(own))] if options.heatmaps else []
         stem = _free_stem(path.stem, ["", *endings, *([] if labels is None else ["_labels"])], taken)
-        write_image(folder / f"{stem}.png", draw_answers(image, results, meta, options.threshold))
+        drawn = draw_answers(image, results, meta, options.threshold, options.box_threshold)
+        write_image(folder / f"{stem}.png", drawn)
         if labels is not None:
             write_image(folder / f"{stem}_labels.png", labels)
         for number, answer in enumerate(own):

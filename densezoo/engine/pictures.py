@@ -21,6 +21,8 @@ from densezoo.visualization.canvas import montage
 from densezoo.visualization.heatmaps import blend_heatmap, draw_heatmaps
 from densezoo.visualization.overlay import draw_boxes, draw_masks, draw_pose, draw_semantic
 
+JOINT_SCORE, BOX_SCORE = 0.1, 0.3
+"""Keypoints and boxes that score more are drawn, unless others are asked for."""
 _MIN_SIDE = 320  # smaller pictures are enlarged, so that drawings on them can be seen
 
 
@@ -40,7 +42,11 @@ def write_image(path: Path, image: Array) -> None:
 
 
 def draw_answers(
-    image: Array, results: Sequence[Mapping[str, Sequence[Mapping[str, Any]]]], meta: DatasetMeta, threshold: float
+    image: Array,
+    results: Sequence[Mapping[str, Sequence[Mapping[str, Any]]]],
+    meta: DatasetMeta,
+    joint_score: float = JOINT_SCORE,
+    box_score: float = BOX_SCORE,
 ) -> Array:
     """Draw every answer of one file.
 
@@ -48,14 +54,17 @@ def draw_answers(
         image: (H, W, 3) uint8, the file.
         results: of each region, task name to answers in COCO results format.
         meta: for the skeleton, the names of classes, and what results have taken off their keypoints.
-        threshold: keypoints and boxes that do not score more are left out, and people who have a box with their box.
+        joint_score: keypoints that do not score more are left out.
+        box_score: boxes that do not score more are left out, and people who have one with their box.
     """
     answers = [answer for region in results for found in region.values() for answer in found]
-    sure = [answer for answer in answers if "bbox" not in answer or answer["score"] > threshold]
+    sure = [answer for answer in answers if "bbox" not in answer or answer["score"] > box_score]
     people = [np.reshape(answer["keypoints"], (-1, 3)) for answer in sure if "keypoints" in answer]
     # joints show where somebody is, but only those that are sure are drawn
     boxed = [
-        answer for answer in sure if "bbox" in answer and max(answer.get("keypoints", ())[2::3], default=0) <= threshold
+        answer
+        for answer in sure
+        if "bbox" in answer and max(answer.get("keypoints", ())[2::3], default=0) <= joint_score
     ]
     if boxed:
         corners = np.array([(x, y, x + w, y + h) for x, y, w, h in (answer["bbox"] for answer in boxed)], np.float32)
@@ -64,7 +73,7 @@ def draw_answers(
         image = _draw_classes(image, corners, labels, meta, [answer["score"] for answer in boxed])
     points = np.array(people, np.float32).reshape(len(people), meta.num_keypoints, 3)
     points[..., :2] += meta.keypoint_shift
-    return _draw(image, meta, label_map(results, image.shape[:2]), points, threshold=threshold)
+    return _draw(image, meta, label_map(results, image.shape[:2]), points, threshold=joint_score)
 
 
 def _draw_classes(
@@ -123,7 +132,7 @@ def _draw(
     )
 
 
-def draw_cases(found: Evaluation, chosen: Sequence[tuple[int, float]], threshold: float = 0.1) -> Array:
+def draw_cases(found: Evaluation, chosen: Sequence[tuple[int, float]]) -> Array:
     """Draw images of an evaluation, each with its annotations at the left and the answers at the right.
 
     People are drawn where they are answered.
@@ -131,7 +140,6 @@ def draw_cases(found: Evaluation, chosen: Sequence[tuple[int, float]], threshold
     Args:
         found: the evaluation.
         chosen: image ids and the scores to write above them; at least one.
-        threshold: answered keypoints and boxes that score less are left out.
     """
     meta = found.meta
     results: dict[int, list[Mapping[str, Sequence[Mapping[str, Any]]]]] = defaultdict(list)
@@ -151,7 +159,7 @@ def draw_cases(found: Evaluation, chosen: Sequence[tuple[int, float]], threshold
         truth = file.truth
         annotated = _draw_classes(image, truth["boxes"], truth["labels"].tolist(), meta) if boxed else image
         annotated = _draw(annotated, meta, labels, points, hidden=points[..., 2] == 1)
-        answered = draw_answers(image, results[image_id], meta, threshold)
+        answered = draw_answers(image, results[image_id], meta)
         pictures.append(montage([annotated, answered], columns=2))
     return montage(pictures, columns=3, captions=[f"{image_id}: {score:.2f}" for image_id, score in chosen])
 

@@ -30,10 +30,10 @@ def test_answers_of_both_kinds_are_drawn_where_they_are():
     labels = np.full((160, 200), 255, np.uint8)
     labels[:, 100:] = 1
     person = {"keypoints": [50.5, 80.5, 1, 50.5, 120.5, 1], "score": 1.0}
-    plain = draw_answers(image, [{"pose": []}], META, 0.1)
+    plain = draw_answers(image, [{"pose": []}], META)
     assert plain.shape == (320, 400, 3)
     assert (plain == 40).all()
-    drawn = draw_answers(image, [{"seg": stuff(labels), "pose": [person]}], META, 0.1)
+    drawn = draw_answers(image, [{"seg": stuff(labels), "pose": [person]}], META)
     assert drawn.shape[0] > 320  # by the legend
     assert drawn.shape[1] == 400
     right, left = drawn[:320, 210:].reshape(-1, 3), drawn[:320, :190]
@@ -47,9 +47,9 @@ def test_keypoints_are_drawn_where_they_are_and_not_where_results_say():
     image = np.full((40, 50, 3), 40, np.uint8)
     person = {"keypoints": [20.0, 10.0, 1, 30.0, 30.0, 1], "score": 1.0}
     indices = {"keypoints": [19.5, 9.5, 1, 29.5, 29.5, 1], "score": 1.0}
-    drawn = draw_answers(image, [{"pose": [indices]}], replace(META, keypoint_shift=0.5), 0.1)
-    np.testing.assert_array_equal(drawn, draw_answers(image, [{"pose": [person]}], META, 0.1))
-    assert (drawn != draw_answers(image, [{"pose": [indices]}], META, 0.1)).any()
+    drawn = draw_answers(image, [{"pose": [indices]}], replace(META, keypoint_shift=0.5))
+    np.testing.assert_array_equal(drawn, draw_answers(image, [{"pose": [person]}], META))
+    assert (drawn != draw_answers(image, [{"pose": [indices]}], META)).any()
 
 
 def test_samples_with_everything_are_drawn_beside_the_target():
@@ -89,7 +89,7 @@ def test_boxes_have_the_colour_of_their_class_above_the_threshold():
         return {"bbox": [left, 60.5, 40, 80], "category_id": category, "score": score}
 
     def colours(*answers):
-        drawn = draw_answers(image, [{"boxes": list(answers)}], meta, 0.3)
+        drawn = draw_answers(image, [{"boxes": list(answers)}], meta)
         scale = drawn.shape[1] / 300
         return [tuple(drawn[round(100 * scale), round(left * scale)].tolist()) for left in (20.5, 120.5, 220.5)]
 
@@ -107,11 +107,11 @@ def test_of_many_people_the_unsure_are_left_out_and_those_without_a_sure_joint_a
         return {"bbox": [left, 60, 60, 80], "category_id": 1, "score": score, "keypoints": [left + 30, 100, joint]}
 
     def seen(answer):
-        drawn = draw_answers(image, [{"centers": [answer]}], meta, 0.3)
+        drawn = draw_answers(image, [{"centers": [answer]}], meta)
         scale = drawn.shape[1] / 300
         edge, joint = (drawn[round(100 * scale), round(x * scale)].tolist() != [40] * 3 for x in (100, 130))
         return edge, joint
 
     assert seen(person(100, 0.2, 0.9)) == (False, False)
     assert seen(person(100, 0.9, 0.9)) == (False, True)
-    assert seen(person(100, 0.9, 0.1)) == (True, False)
+    assert seen(person(100, 0.9, 0.05)) == (True, False)
