@@ -118,15 +118,21 @@ def write_results(folder: Path, found: Evaluation, baseline: Mapping[str, float]
         raise ConfigError(f"results cannot be written to {folder}: {error}") from error
 
 
-def score_table(scores: Mapping[str, float], baseline: Mapping[str, float]) -> str:
+def score_table(
+    scores: Mapping[str, float], baseline: Mapping[str, float], intervals: Mapping[str, tuple[float, float]]
+) -> str:
     """Return scores as text: one line per score, per-joint and per-class ones indented under theirs."""
     lines = []
     width = max(len(name) for name in scores) + 2
-    if baseline:
-        lines.append(f"{'':{width}}{'model':>9}{'baseline':>11}")
+    if baseline or intervals:
+        head = f"{'':{width}}{'model':>9}" + (f"{'interval of 95 %':>20}" if intervals else "")
+        lines.append(head + (f"{'baseline':>11}" if baseline else ""))
     for name, value in scores.items():
         shown = "  " + name.split("/", 2)[2] if name.count("/") == 2 else name
         line = f"{shown:{width}}{value:9.4f}"
+        if intervals:
+            low, high = intervals[name]
+            line += f"{f'{low:.4f} to {high:.4f}':>20}"
         lines.append(line + (f"{baseline.get(name, math.nan):11.4f}" if baseline else ""))
     return "\n".join(lines)
 

@@ -37,7 +37,23 @@ def test_train_records_what_the_command_line_said(trained):
 
 def test_test_prints_a_table_and_writes_results_that_pycocotools_reads(trained, tiny_root, capsys):
     config, checkpoint = trained
-    assert main(["test", str(config), str(checkpoint), "--flip-test", "--baseline", "--scales", "1", "0.5"]) == 0
+    assert (
+        main(
+            [
+                "test",
+                str(config),
+                str(checkpoint),
+                "--flip-test",
+                "--baseline",
+                "--scales",
+                "1",
+                "0.5",
+                "--intervals",
+                "20",
+            ]
+        )
+        == 0
+    )
     folder = checkpoint.parents[1] / "test"
     out = capsys.readouterr().out
     assert "pose/PCK@0.2" in out
@@ -46,6 +62,9 @@ def test_test_prints_a_table_and_writes_results_that_pycocotools_reads(trained, 
     metrics = json.loads((folder / "metrics.json").read_text())
     assert metrics["flip_test"] is True
     assert metrics["scales"] == [1, 0.5]
+    low, high = metrics["intervals"]["pose/PCK@0.2"]
+    assert low <= metrics["scores"]["pose/PCK@0.2"] <= high
+    assert "interval of 95 %" in out
     assert 0 <= metrics["baseline"]["pose/PCK@0.2"] <= 1
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
