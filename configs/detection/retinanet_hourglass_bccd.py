@@ -1,23 +1,15 @@
 """RetinaNet of torchvision's on an hourglass, on blood cells.
 
-Anchors are 4, 5 and 6.3 strides wide: 16 to 101 pixels at the strides 4, 8 and 16, for cells of 15 to 130. Data,
-warp, stem and neck are those of fcos_hourglass_bccd.py. Meant for about 20 minutes on 2 CPU cores.
+Anchors are 4, 5 and 6.3 strides wide: 16 to 101 pixels at the strides 4, 8 and 16, for cells of 15 to 130. Meant for
+about 20 minutes on 2 CPU cores.
 
 densezoo train configs/detection/retinanet_hourglass_bccd.py --work-dir runs/retinanet
 """
 
-encoder = dict(type="NewellStem", channels=64)
+_base_ = "_bccd.py"
 neck = dict(type="StackedHourglass", num_stages=1, num_levels=5, channels=64)
 tasks = dict(boxes=dict(type="Boxes", num_classes=3))
 detector = dict(type="RetinaNet", levels=[0, 1, 2])
-warp = dict(size=(240, 320), padding=1.0, scale=(0.75, 1.25), shift=0.1, flip=0.5)
-photometric = dict(gain=0.2)
-_set = dict(type="CocoScenes", images="bccd/images")
-train_data = dict(**_set, annotations="bccd/annotations/instances_train.json")
-val_data = dict(**_set, annotations="bccd/annotations/instances_val.json")
-test_data = dict(**_set, annotations="bccd/annotations/instances_test.json")
-optimizer = dict(type="adamw", lr=1e-3, weight_decay=1e-2)
-schedule = dict(type="one_cycle")
+optimizer = dict(lr=1e-3)
 epochs = 80
-batch_size = 8
-engine = dict(amp=True, clip=10.0, workers=2, flip_test=True, eval_every=10)
+engine = dict(eval_every=8)
