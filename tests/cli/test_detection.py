@@ -90,8 +90,8 @@ def test_predict_draws_boxes_above_the_threshold(trained, tmp_path, capsys):
     config, checkpoint = trained
     cv2.imwrite(str(tmp_path / "wide.png"), cv2.randu(np.zeros((50, 203, 3), "uint8"), 0, 255))
     common = ["predict", str(config), str(checkpoint), str(tmp_path / "wide.png")]
-    assert main([*common, "--out", str(tmp_path / "all"), "--threshold", "0"]) == 0
-    assert main([*common, "--out", str(tmp_path / "none"), "--threshold", "2"]) == 0
+    assert main([*common, "--out", str(tmp_path / "all"), "--box-threshold", "0"]) == 0
+    assert main([*common, "--out", str(tmp_path / "none"), "--box-threshold", "2"]) == 0
     answers = json.loads((tmp_path / "all" / "predictions.json").read_text())
     assert 0 < len(answers) <= 30
     boxes = np.array([answer["bbox"] for answer in answers])

@@ -109,4 +109,4 @@ def test_data_with_other_classes_is_refused(trained, tmp_path, capsys):
     config, checkpoint = trained
     command = ["test", str(config), str(checkpoint), "--out", str(tmp_path / "out")]
     assert main([*command, "--cfg-options", "val_data.semantic=False"]) == 2
-    assert "test_data has the semantic classes []" in capsys.readouterr().err
+    assert "val_data has the semantic classes []" in capsys.readouterr().err
