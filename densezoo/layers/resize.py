@@ -29,6 +29,17 @@ def double_bilinear_corners(x: Tensor) -> Tensor:
     return F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=True)
 
 
+def resize_by(images: Tensor, scale: float) -> Tensor:
+    """Resize (N, C, H, W) images by a factor, bilinear; `images` itself where it is 1.
+
+    By the factor itself, not a ratio of rounded sizes: x comes to lie at `scale` times x, whatever the sides are.
+    """
+    if scale == 1:
+        return images
+    smaller = scale < 1
+    return F.interpolate(images, scale_factor=scale, mode="bilinear", align_corners=False, antialias=smaller)
+
+
 def fit(x: Tensor, size: tuple[int, int]) -> Tensor:
     """Cut (N, C, h, w) at the bottom and right, or pad it there with zeros, to (N, C, *size)."""
     down, right = size[0] - x.shape[-2], size[1] - x.shape[-1]

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from densezoo.contracts import DecodesViews, Encoder, Head, Neck, Task
 from densezoo.errors import ConfigError
 from densezoo.functional.grids import average_views
+from densezoo.layers.resize import resize_by
 from densezoo.models.model import Model
 from densezoo.types import Batch, Grid, Maps, Outputs, Prediction, Pyramid, Targets
 
@@ -198,11 +199,7 @@ class DenseModel(Model):
 
     def _view(self, images: Tensor, scale: float, flip_test: bool) -> dict[str, tuple[Maps, Grid]]:
         """Return task name to the activated maps of normalised images at one scale, and where they lie unscaled."""
-        scaled = images
-        if scale != 1:
-            # the factor itself, not a ratio of rounded sizes, so that pixels lie where the grid says
-            options = {"mode": "bilinear", "align_corners": False, "antialias": scale < 1}
-            scaled = F.interpolate(images, scale_factor=scale, **options)  # type: ignore[arg-type]
+        scaled = resize_by(images, scale)
         outputs = self(scaled, "last")
         mirrored = self(self._mirror(scaled), "last") if flip_test else None
         views = {}

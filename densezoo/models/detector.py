@@ -16,7 +16,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torchvision.models.detection import FasterRCNN
 from torchvision.ops import batched_nms
@@ -24,6 +23,7 @@ from torchvision.ops import batched_nms
 from densezoo.contracts import Encoder, Neck
 from densezoo.errors import ConfigError, near_names
 from densezoo.functional.object_cells import learned_objects
+from densezoo.layers.resize import resize_by
 from densezoo.models.detector_levels import Projections, freeze_unread, level_arguments, levels_of
 from densezoo.models.detector_parts import DETECTORS, Padding, Reader, check_options, keep_exact
 from densezoo.models.model import Model
@@ -192,10 +192,7 @@ class Detector(Model):
         images = self._normalise(batch["images"])
         views = []
         for scale in scales:
-            scaled = images
-            if scale != 1:
-                options = {"mode": "bilinear", "align_corners": False, "antialias": scale < 1}
-                scaled = F.interpolate(images, scale_factor=scale, **options)  # type: ignore[arg-type]
+            scaled = resize_by(images, scale)
             views.append([_bring_back(found, scale) for found in self(scaled)])
             if flip_test:
                 views.append([_bring_back(found, scale, scaled.shape[-1]) for found in self(scaled.flip(-1))])
