@@ -1,0 +1,11 @@
+"""Objects as points on the people of a COCO subset: two small hourglasses and the head of centers_hourglass_bccd.py.
+
+Meant for about half an hour on 2 CPU cores.
+
+densezoo train configs/detection/centers_hourglass_coco_person.py --work-dir runs/centers_person
+"""
+
+_base_ = "_coco_person.py"
+tasks = dict(boxes=dict(type="Centers", num_classes=1, head=dict(type="Center", channels=64)))
+epochs = 40
+engine = dict(eval_every=20)
