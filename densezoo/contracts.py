@@ -74,6 +74,8 @@ class Neck(Protocol):
             that is read.
         out_levels: which of the neck's levels those are, 0 being the finest.
         num_stages: how many pyramids it gives.
+        coarsest: image pixels per cell of the coarsest level that it works on, and the coordinate of that level's first
+            cell in the first stage: a network sees images alike that are moved by so many pixels.
     """
 
     out_channels: list[int]
@@ -81,6 +83,7 @@ class Neck(Protocol):
     out_origins: list[list[float]]
     out_levels: list[int]
     num_stages: int
+    coarsest: tuple[int, float]
 
     def begin(self, pyramid: Pyramid) -> Pyramid:
         """Make what the first stage starts from."""
@@ -211,6 +214,13 @@ class DecodesViews(Protocol):
     def decode_views(self, views: Sequence[tuple[Maps, Grid]]) -> list[Prediction]:
         """N predictions in network pixels, from the activated maps of every view and where they lie in the images."""
         ...
+
+
+@runtime_checkable
+class NeedsWholeImages(Protocol):
+    """A task whose maps mean nothing beside those of another window of the image."""
+
+    needs_whole_images: bool
 
 
 @runtime_checkable

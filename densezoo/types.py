@@ -43,6 +43,29 @@ class Grid:
 
 
 @dataclass(frozen=True)
+class InferenceViews:
+    """How often a model looks at an image before it answers; the defaults are once.
+
+    Attributes:
+        flip: look at the mirror image, too.
+        scales: factors on the images' sides, each of which is a view.
+        window: (height, width) in pixels of the windows through which images are seen, at every scale; None for whole
+            images. Networks with convolutions without padding leave the border of a whole image without an answer;
+            with windows they answer for all of it.
+        overlap: share of a window that the next one sees again, at least; windows of networks with convolutions without
+            padding overlap as they must.
+    """
+
+    flip: bool = False
+    scales: tuple[float, ...] = (1.0,)
+    window: tuple[int, int] | None = None
+    overlap: float = 0.5
+
+
+ONE_VIEW = InferenceViews()
+
+
+@dataclass(frozen=True)
 class DatasetMeta:
     """What the annotations of a data set mean; saved with every checkpoint.
 
@@ -55,6 +78,8 @@ class DatasetMeta:
         sigmas: K per-keypoint OKS constants, or empty where nobody published any.
         keypoint_shift: pixels that were added to the file's keypoints, and are taken off those written as results.
         semantic_classes: names of the values of semantic maps, from 0; empty for a set without such maps.
+        volume_slices: how many slices a volume has, and how many pixels each is thick (see
+            `densezoo.functional.volumes`); empty for a set without volumes.
     """
 
     classes: tuple[str, ...] = ()
@@ -65,6 +90,7 @@ class DatasetMeta:
     sigmas: tuple[float, ...] = ()
     keypoint_shift: float = 0.0
     semantic_classes: tuple[str, ...] = ()
+    volume_slices: tuple[float, ...] = ()
 
     @property
     def num_keypoints(self) -> int:
@@ -115,6 +141,8 @@ class ImageTruth(TypedDict):
         head_sizes: (P,) float32 pixels, the normaliser of PCKh; absent for sets without head boxes.
         rles: P compressed COCO RLE dicts, or None where an instance has no mask; absent when not asked for.
         semantic: (H, W) uint8 of the file's size, 255 = ignore; absent for sets and files without.
+        second_semantic: the same by a second human observer; absent where nobody else looked.
+        volume: (D, H, W) uint8 0/1 over the file's pixels; absent for sets and files without.
         size: (height, width) of the file.
     """
 
@@ -127,6 +155,8 @@ class ImageTruth(TypedDict):
     head_sizes: NotRequired[Array]
     rles: NotRequired[list[dict[str, Any] | None]]
     semantic: NotRequired[Array]
+    second_semantic: NotRequired[Array]
+    volume: NotRequired[Array]
     size: tuple[int, int]
 
 
@@ -150,6 +180,7 @@ class Sample(TypedDict):
         ids: (P,) int64 annotation ids.
         masks: (P, H, W) uint8 0/1.
         semantic: (H, W) uint8, 255 = ignore.
+        volume: (D, H, W) uint8 0/1, D slices in depth over the image's pixels; see `densezoo.functional.volumes`.
         score: confidence of the box that made this sample; absent means 1 (ground-truth boxes).
         truth: the file's own annotations; only in evaluation.
         whole_image: the sample shows a whole file with all its instances; those that leave the view are dropped.
@@ -169,6 +200,7 @@ class Sample(TypedDict):
     ids: NotRequired[Array]
     masks: NotRequired[Array]
     semantic: NotRequired[Array]
+    volume: NotRequired[Array]
     score: NotRequired[float]
     truth: NotRequired[ImageTruth]
     whole_image: NotRequired[bool]
@@ -177,7 +209,7 @@ class Sample(TypedDict):
 
 
 class Batch(TypedDict):
-    """Samples of one size, stacked; what `losses` and `predict` take.
+    """Samples, stacked, the smaller ones padded to one size; what `losses` and `predict` take.
 
     Attributes:
         images: (N, 3, H, W) uint8 RGB, channels-last in memory; or float, then taken as normalised already.
@@ -188,7 +220,10 @@ class Batch(TypedDict):
         crowd: (N, P) bool.
         masks: (N, P, H, W) uint8.
         semantic: (N, H, W) uint8; padding is 255.
-        readable: (N,) bool; absent where all images could be read. The others are black, and nothing is known of them.
+        volume: (N, D, H, W) uint8; 0 for samples without.
+        annotated: of every annotation of the batch that not all samples have: its name, `'keypoints'`, `'boxes'`,
+            `'masks'`, `'semantic'` or `'volume'`, to (N,) bool. An unreadable image has none. What is not annotated is
+            padding, of which nothing is learned; see `densezoo.functional.annotated`. Absent where all have all.
         samples: N samples without their image and masks, for metrics and pictures. Never moved to a device.
     """
 
@@ -200,7 +235,8 @@ class Batch(TypedDict):
     crowd: NotRequired[Tensor]
     masks: NotRequired[Tensor]
     semantic: NotRequired[Tensor]
-    readable: NotRequired[Tensor]
+    volume: NotRequired[Tensor]
+    annotated: NotRequired[dict[str, Tensor]]
     samples: NotRequired[list[Sample]]
 
 
@@ -211,6 +247,7 @@ class Targets(TypedDict):
         maps: map name to (N, C, h, w) target.
         weights: map name to a weight that broadcasts to the map's target; zero means no loss there.
         semantic: (N, H, W) int64 labels of the image's own pixels, 255 = ignore, for losses that are taken there.
+        pixel_weights: (N, H, W) float32, added to the weight of each of those pixels.
         grid: what brings maps to those pixels.
         cells: (N, A, P) int64 flat cell (row · w + column) of each of A points of every object; -1 for none.
         offsets: (N, A, 2, P) float32 x, y of each of those points in its cell, which objects may share.
@@ -219,6 +256,7 @@ class Targets(TypedDict):
     maps: Maps
     weights: Maps
     semantic: NotRequired[Tensor]
+    pixel_weights: NotRequired[Tensor]
     grid: NotRequired[Grid]
     cells: NotRequired[Tensor]
     offsets: NotRequired[Tensor]
@@ -233,6 +271,10 @@ class Prediction(TypedDict):
         boxes: (P, 4) float32 xyxy.
         labels: (P,) int64.
         semantic: (H, W) uint8, the network's whole input; 255 where the network has no answer.
+        probabilities: (L, H, W) float32 of each label, 0 where the network has no answer; only where a metric of the
+            task reads them.
+        volume: (D, H, W) float16 probabilities of being inside, over the network's whole input; 0 where there is no
+            answer.
     """
 
     scores: Array
@@ -240,6 +282,8 @@ class Prediction(TypedDict):
     boxes: NotRequired[Array]
     labels: NotRequired[Array]
     semantic: NotRequired[Array]
+    probabilities: NotRequired[Array]
+    volume: NotRequired[Array]
 
 
 def identity_affine() -> Array:

@@ -46,6 +46,14 @@ def add_inference(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--scales", nargs="+", type=float, metavar="FACTOR", help="look at the image at several sizes, e.g. 0.75 1 1.25"
     )
+    parser.add_argument(
+        "--window",
+        nargs=2,
+        type=int,
+        metavar=("HEIGHT", "WIDTH"),
+        help="look at the image through such windows",
+    )
+    parser.add_argument("--window-overlap", type=float, metavar="SHARE", help="of a window that the next sees again")
 
 
 def read_config(options: argparse.Namespace) -> RunConfig:
@@ -59,4 +67,8 @@ def read_config(options: argparse.Namespace) -> RunConfig:
         config = config.with_engine(flip_test=True)
     if getattr(options, "scales", None):
         config = config.with_engine(scales=tuple(options.scales))
+    if getattr(options, "window", None):
+        config = config.with_engine(window=tuple(options.window))
+    if getattr(options, "window_overlap", None) is not None:
+        config = config.with_engine(window_overlap=options.window_overlap)
     return config

@@ -18,6 +18,7 @@ COMMANDS = {
     "test": "score a checkpoint and write its predictions",
     "predict": "predict on image files, draw and write the answers",
     "browse_data": "draw what the network really sees",
+    "sharing": "compare a network of several tasks with networks of one",
     "profile": "print what a model costs, part by part",
     "convert_checkpoint": "turn another implementation's weights into a checkpoint",
 }

@@ -1,6 +1,7 @@
 """Predict on image files of any size; draw the answers and write them as JSON, in the files' pixels.
 
-Semantic maps are written as PNGs of labels, too (NAME_labels.png, 255 where there is no answer).
+Semantic maps are written as PNGs of labels, too (NAME_labels.png, 255 where there is no answer); volumes as meshes and
+pictures (NAME_TASK_0.obj and .png), with y up, z towards the viewer and pixels of the file as unit.
 Top-down models look at the boxes of a COCO JSON, matched by file name; without one, at each image whole.
 
 Example:
@@ -36,8 +37,9 @@ def run(options: argparse.Namespace) -> int:
     from densezoo.engine.distributed import choose_device
     from densezoo.engine.files import new_folder, write_text
     from densezoo.engine.load import checkpoint_meta
-    from densezoo.engine.pictures import draw_answer_heatmaps, draw_answers, label_map, write_image
+    from densezoo.engine.pictures import draw_answer_heatmaps, draw_each_task, label_map, write_image
     from densezoo.engine.predict import find_images, predict_regions, regions_of
+    from densezoo.engine.volumes import write_volume
 
     config = read_config(options)
     meta = checkpoint_meta(options.checkpoint)
@@ -57,12 +59,17 @@ def run(options: argparse.Namespace) -> int:
         image, results = read_image(path), [answer.results for answer in own]
         labels = label_map(results, image.shape[:2])
         endings = [f"_heatmaps_{number}" for number in range(len(own))] if options.heatmaps else []
+        for number, answer in enumerate(own):
+            endings += [f"_{task}_{number}" for task, found in answer.predictions.items() if "volume" in found]
         stem = _free_stem(path.stem, ["", *endings, *([] if labels is None else ["_labels"])], taken)
-        drawn = draw_answers(image, results, meta, options.threshold, options.box_threshold)
+        drawn = draw_each_task(image, results, meta, options.threshold, options.box_threshold)
         write_image(folder / f"{stem}.png", drawn)
         if labels is not None:
             write_image(folder / f"{stem}_labels.png", labels)
         for number, answer in enumerate(own):
+            for task, prediction in answer.predictions.items():
+                if "volume" in prediction:
+                    write_volume(folder / f"{stem}_{task}_{number}", prediction["volume"], answer.sample, meta)
             if options.heatmaps:
                 write_image(folder / f"{stem}_heatmaps_{number}.png", draw_answer_heatmaps(answer, meta))
             for task, found in answer.results.items():

@@ -14,7 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
     add_config(parser)
     parser.add_argument(
-        "--size", type=int, nargs=2, metavar=("HEIGHT", "WIDTH"), help="default: the config's warp.size"
+        "--size", type=int, nargs=2, metavar=("HEIGHT", "WIDTH"), help="default: the config's warp.size, or its crop"
     )
     parser.add_argument("--batch", type=int, default=1, help="images per pass (1); memory and MACs are per image")
     parser.add_argument("--repeats", type=int, default=10, help="timed passes; the median is shown (10)")
@@ -31,7 +31,7 @@ def run(options: argparse.Namespace) -> int:
     config = read_config(options)
     if options.batch < 1 or options.repeats < 1:
         raise ConfigError("--batch and --repeats must be at least 1")
-    size = options.size or config.warp.get("size")
+    size = options.size or config.warp.get("size") or config.warp.get("crop")
     if size is None:
         raise ConfigError("the config's warp has no size; give --size HEIGHT WIDTH")
     height, width = (size, size) if isinstance(size, int) else size

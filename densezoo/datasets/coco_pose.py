@@ -103,7 +103,7 @@ class CocoPose:
         self.meta = replace(meta, keypoint_shift=keypoint_shift)
         self._masks = masks
         if masks:
-            refuse_without_masks(self._store)
+            refuse_without_masks(self._store, "masks")
         self._image_rows = image_rows_in(self._store, subset).astype(np.int32)
         self._detected = DetectedBoxes(data_root / boxes) if boxes is not None else None
         self.left_out: dict[str, int] = {}

@@ -129,7 +129,9 @@ def unlisted_categories(store: AnnotationStore, image_rows: Array) -> Array:
     return np.array(store.columns["unlisted_categories"][inside])
 
 
-def refuse_without_masks(store: AnnotationStore) -> None:
-    """Raise a ConfigError where masks are asked of a file that has none."""
+def refuse_without_masks(store: AnnotationStore, option: str) -> None:
+    """Raise a ConfigError where masks are asked of a file that has none; `option` is the argument that asks."""
     if (store.columns["mask_kinds"] == NO_MASK).all():
-        raise ConfigError(f"masks=True, but no annotation of {store.source} has a 'segmentation'; set masks=False")
+        raise ConfigError(
+            f"{option}=True, but no annotation of {store.source} has a 'segmentation'; set {option}=False"
+        )

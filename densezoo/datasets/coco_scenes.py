@@ -20,10 +20,9 @@ from densezoo.datasets.coco_records import (
     unlisted_categories,
     usable,
 )
-from densezoo.datasets.images import read_labels
+from densezoo.datasets.coco_semantic import open_semantic
 from densezoo.datasets.input_notes import input_note
 from densezoo.errors import ConfigError, DataError, near_names
-from densezoo.functional.label_maps import IGNORE
 from densezoo.registry import DATASETS
 from densezoo.types import Array, DatasetMeta, ImageTruth, Sample
 
@@ -52,6 +51,8 @@ class CocoScenes:
         semantic: str | None = None,
         semantic_ignore: int | None = None,
         semantic_classes: Sequence[str] | None = None,
+        semantic_from_masks: bool = False,
+        semantic_categories: Sequence[str] | None = None,
         keep_empty: bool = True,
         keypoint_category: str | None = None,
         num_keypoints: int | None = None,
@@ -72,6 +73,10 @@ class CocoScenes:
                 the PNG with the image's name. Or a pattern with `{stem}` in it.
             semantic_ignore: value of the maps that means unlabelled and becomes 255.
             semantic_classes: names of the values of the maps, from 0; a map with any other value but 255 is an error.
+            semantic_from_masks: draw semantic maps from the instances' masks instead: 0 is background, categories count
+                from 1, smaller instances lie on top, crowds are 255.
+            semantic_categories: names of the categories to draw, in the order of their labels; None draws all. Others
+                are background.
             keep_empty: whether images without annotations are samples.
             keypoint_category: whose keypoints to read; needed where categories differ in their keypoints.
             num_keypoints: K, to have it checked against the file.
@@ -89,18 +94,21 @@ class CocoScenes:
         self._images = image_folder(data_root, images)
         given = {"num_keypoints": num_keypoints, "flip_pairs": flip_pairs, "sigmas": sigmas}
         meta, keypoint_labels = _scene_meta(self._store, keypoint_category, given)
-        if semantic_classes is not None and semantic is None:
-            raise ConfigError(
-                "CocoScenes: semantic_classes name the values of semantic maps; say where with 'semantic'"
-            )
-        self.meta = replace(meta, keypoint_shift=keypoint_shift, semantic_classes=tuple(semantic_classes or ()))
+        self._semantic = open_semantic(
+            self._store,
+            data_root,
+            semantic,
+            semantic_ignore,
+            semantic_classes,
+            semantic_from_masks,
+            semantic_categories,
+        )
+        names = self._semantic.classes if self._semantic is not None else ()
+        self.meta = replace(meta, keypoint_shift=keypoint_shift, semantic_classes=names)
         self._has_keypoints = np.isin(np.arange(len(self.meta.classes)), keypoint_labels)
         self._masks = masks
         if masks:
-            refuse_without_masks(self._store)
-        self._semantic = None if semantic is None else str(data_root / semantic)
-        self._semantic_ignore = semantic_ignore
-        self._semantic_named = bool(len(self._store.columns["semantic_names"]))
+            refuse_without_masks(self._store, "masks")
         self._image_rows, self.left_out, self._unlisted = self._choose_images(subset, keep_empty)
 
     def _choose_images(
@@ -168,7 +176,7 @@ class CocoScenes:
             sample["keypoints"] = self._keypoints(rows)
         if self._masks:
             sample["masks"] = decode_masks(self._store, rows, self._store.image_size(image_row))
-        semantic = self._read_semantic(image_row)
+        semantic = self._semantic.read(image_row) if self._semantic is not None else None
         if semantic is not None:
             sample["semantic"] = semantic
         return sample
@@ -184,7 +192,7 @@ class CocoScenes:
         truth = image_truth(self._store, image_row, rows, self._store.columns["labels"][rows], 0, self._masks)
         if self.meta.num_keypoints:
             truth["keypoints"] = self._keypoints(rows)
-        semantic = self._read_semantic(image_row)
+        semantic = self._semantic.read(image_row) if self._semantic is not None else None
         if semantic is not None:
             truth["semantic"] = semantic
         return truth
@@ -195,33 +203,6 @@ class CocoScenes:
         posed = self._has_keypoints[self._store.columns["labels"][rows]]
         keypoints[posed] = self._store.keypoints(rows[posed], self.meta.num_keypoints)
         return keypoints
-
-    def _read_semantic(self, image_row: int) -> Array | None:
-        """Return the checked (H, W) uint8 semantic map of an image; None for one without."""
-        path = self._semantic_path(image_row)
-        if path is None:
-            return None
-        labels = read_labels(path, self._store.image_size(image_row), self._semantic_ignore)
-        names = self.meta.semantic_classes
-        if names:
-            wrong = np.unique(labels[(labels >= len(names)) & (labels != IGNORE)])
-            if len(wrong):
-                raise DataError(
-                    f"{path}: the semantic map has the values {wrong.tolist()}, but semantic_classes name 0 to "
-                    f"{len(names) - 1}; name them too, or set semantic_ignore to the one that means unlabelled"
-                )
-        return labels
-
-    def _semantic_path(self, image_row: int) -> Path | None:
-        if self._semantic is None:
-            return None
-        stem = Path(self._store.file_name(image_row)).stem
-        if "{stem}" in self._semantic:
-            return Path(self._semantic.replace("{stem}", stem))
-        if self._semantic_named:
-            name = self._store.semantic_name(image_row)
-            return Path(self._semantic, name) if name else None
-        return Path(self._semantic, f"{stem}.png")
 
 
 def _scene_meta(

@@ -9,7 +9,7 @@ from PIL import Image
 from densezoo.errors import DataError
 from densezoo.types import Array
 
-_PIL_ERRORS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)  # what broken or huge files raise
+PIL_ERRORS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)  # what broken or huge files raise
 _JPEG_START, _JPEG_END, _JPEG_SCAN = b"\xff\xd8\xff", b"\xff\xd9", 0xDA
 
 
@@ -85,7 +85,7 @@ def read_size(path: Path) -> tuple[int, int]:
     try:
         with Image.open(path) as stored:
             return stored.height, stored.width
-    except _PIL_ERRORS as error:
+    except PIL_ERRORS as error:
         raise DataError(f"{path}: the size of the image cannot be read: {error}") from error
 
 
@@ -109,7 +109,7 @@ def read_labels(path: Path, size: tuple[int, int], ignore: int | None = None) ->
             if stored.mode not in ("L", "P"):
                 raise DataError(f"{path}: a semantic map has one 8-bit channel or a palette; this is {stored.mode}")
             labels = np.array(stored, np.uint8)  # indices of a palette image, where OpenCV would give its colours
-    except _PIL_ERRORS as error:
+    except PIL_ERRORS as error:
         raise DataError(f"{path}: the semantic map cannot be read: {error}") from error
     if labels.shape != size:
         raise DataError(

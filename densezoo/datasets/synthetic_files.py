@@ -10,9 +10,6 @@ larger set begins with a smaller one.
 """
 
 import json
-import os
-import shutil
-import uuid
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,9 +18,10 @@ import cv2
 import numpy as np
 import pycocotools.mask
 
+from densezoo.datasets.generated_folder import generate_folder, holds_record, write_encoded
 from densezoo.datasets.synthetic_figure import KEYPOINT_NAMES, SKELETON
 from densezoo.datasets.synthetic_scene import CLASSES, Instance, draw_scene
-from densezoo.errors import ConfigError, DataError
+from densezoo.errors import ConfigError
 from densezoo.types import Array
 
 VERSION = 1
@@ -97,24 +95,7 @@ def generate(folder: str | Path, spec: SyntheticSpec) -> bool:
     Raises:
         DataError: the folder holds something else, or cannot be written.
     """
-    folder = Path(folder)
-    if is_generated(folder, spec):
-        return False
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}")
-    try:
-        temporary.mkdir(parents=True)
-        _write(temporary, spec)
-        try:
-            temporary.rename(folder)
-        except OSError:
-            if not is_generated(folder, spec):
-                raise
-            return False
-    except OSError as error:
-        raise DataError(f"cannot write the synthetic set {folder}: {error}; choose another data root") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    return True
+    return generate_folder(Path(folder), _record(spec), lambda target: _write(target, spec))
 
 
 def is_generated(folder: Path, spec: SyntheticSpec) -> bool:
@@ -123,24 +104,7 @@ def is_generated(folder: Path, spec: SyntheticSpec) -> bool:
     Raises:
         DataError: it holds something else.
     """
-    record = folder / "synthetic.json"
-    if not folder.exists():
-        return False
-    if not record.is_file():
-        if folder.is_dir() and not any(folder.iterdir()):
-            return False
-        raise DataError(f"{folder} exists but is not a synthetic set (no {record.name}); move it away")
-    try:
-        found = json.loads(record.read_text())
-    except ValueError as error:
-        raise DataError(f"{record} is not JSON ({error}); delete {folder} and it is generated again") from error
-    wanted = _record(spec)
-    if found != wanted:
-        differing = [key for key in wanted if not isinstance(found, dict) or found.get(key) != wanted[key]]
-        raise DataError(
-            f"{folder} holds another synthetic set ({', '.join(differing) or 'unknown fields'} differ); move it away"
-        )
-    return True
+    return holds_record(folder, _record(spec))
 
 
 def _record(spec: SyntheticSpec) -> dict[str, Any]:
@@ -156,8 +120,8 @@ def _write(folder: Path, spec: SyntheticSpec) -> None:
     for index in range(spec.num_images):
         scene = draw_scene(spec.random_generator(index), spec.size, spec.max_people, spec.difficulty)
         picture, semantic = f"{index:06d}.jpg", f"semantic/{index:06d}.png"
-        _encode(folder / "images" / picture, scene.image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
-        _encode(folder / semantic, scene.semantic, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+        write_encoded(folder / "images" / picture, scene.image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+        write_encoded(folder / semantic, scene.semantic, [cv2.IMWRITE_PNG_COMPRESSION, 1])
         images.append({"id": index + 1, "file_name": picture, "width": width, "height": height, "semantic": semantic})
         for instance in scene.instances:
             annotations.append({"id": len(annotations) + 1, "image_id": index + 1, **annotation(instance)})
@@ -170,14 +134,6 @@ def _write(folder: Path, spec: SyntheticSpec) -> None:
     }
     # One string: json.dump writes token by token, three times slower.
     (folder / "annotations" / f"{spec.split}.json").write_text(json.dumps(content, separators=(",", ":")))
-    (folder / "synthetic.json").write_text(json.dumps(_record(spec), indent=2) + "\n")
-
-
-def _encode(path: Path, image: Array, options: list[int]) -> None:
-    done, data = cv2.imencode(path.suffix, np.ascontiguousarray(image), options)
-    if not done:
-        raise OSError(f"{path.name} could not be encoded")
-    path.write_bytes(data.tobytes())
 
 
 def categories() -> list[dict[str, Any]]:

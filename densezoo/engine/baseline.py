@@ -1,12 +1,12 @@
 """The best answer that never looks at the image: what every score is to be compared with."""
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
 from densezoo.contracts import ScoredTask
 from densezoo.engine.loading import WarpedDataset
 from densezoo.errors import DataError
-from densezoo.types import Batch, Prediction, Sample
+from densezoo.types import ONE_VIEW, Batch, InferenceViews, Prediction, Sample
 
 _MOST_SAMPLES = 5000  # a mean over more changes nothing and reads for minutes
 
@@ -28,10 +28,8 @@ class ConstantPredictor:
             name: task.constant_prediction(_readable(training_set)) for name, task in tasks.items()
         }
 
-    def predict(
-        self, batch: Batch, flip_test: bool = False, scales: Sequence[float] = (1.0,)
-    ) -> dict[str, list[Prediction]]:
-        """Return the constant answer N times; `flip_test` and `scales` change nothing."""
+    def predict(self, batch: Batch, views: InferenceViews = ONE_VIEW) -> dict[str, list[Prediction]]:
+        """Return the constant answer N times; `views` change nothing."""
         count = len(batch["images"])
         return {name: [copy.deepcopy(answer) for _ in range(count)] for name, answer in self.answers.items()}
 

@@ -1,36 +1,37 @@
 """From a checked config to the objects of a run: data sets, model, loaders."""
 
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-import densezoo.datasets  # noqa: F401  # so that data sets are registered
 from densezoo.contracts import Dataset
+from densezoo.datasets.mixed import Mixed
+from densezoo.datasets.narrowed import build_source
 from densezoo.engine.config import RunConfig
 from densezoo.engine.distributed import Processes
 from densezoo.engine.loading import EpochBatches, WarpedDataset, make_loader
-from densezoo.errors import ConfigError, DataError
+from densezoo.engine.mixing import Sources
+from densezoo.errors import ConfigError
 from densezoo.models import Model, build_model
-from densezoo.registry import DATASETS, TASKS, check_arguments
+from densezoo.registry import TASKS, check_arguments
 from densezoo.transforms import Photometric, Warp
 from densezoo.types import DatasetMeta, Sample
 
 
-def build_dataset(cfg: Mapping[str, Any], data_root: str) -> Dataset:
-    """Build the data set of a config entry.
+def build_dataset(cfg: Mapping[str, Any] | Sequence[Mapping[str, Any]], data_root: str) -> Dataset:
+    """Build the data set of a config entry, or of a list of them a mixed one.
 
     Raises:
-        ConfigError: an unknown type or argument.
+        ConfigError: an unknown type or argument, or sets whose annotations contradict each other.
         DataError: files that are missing or broken, or no sample at all.
     """
-    dataset: Dataset = DATASETS.build(cfg, data_root=Path(data_root))
-    if not len(dataset):
-        raise DataError(f"{cfg.get('type')} {cfg.get('annotations', '')} has no sample; check split and subset")
-    return dataset
+    if isinstance(cfg, (list, tuple)):
+        cfg = {"type": "Mixed", "sources": cfg}
+    assert isinstance(cfg, Mapping)
+    return build_source(cfg, data_root)
 
 
 def build_warp(config: RunConfig, meta: DatasetMeta) -> Warp:
@@ -50,8 +51,12 @@ def build_loader(
     config: RunConfig, samples: WarpedDataset, processes: Processes
 ) -> tuple[DataLoader[Sample], EpochBatches]:
     """Return the loader of one process and the sampler that needs the epoch."""
+    dataset = samples.dataset
+    sources = Sources(dataset.lengths, dataset.weights, dataset.alternate) if isinstance(dataset, Mixed) else None
+    # files of different size are evaluated one by one, so that no answer depends on the images beside it
+    batch_size = 1 if samples.warp.size is None and not samples.training else config.batch_size
     batches = EpochBatches(
-        len(samples), config.batch_size, config.seed, samples.training, processes.rank, processes.count
+        len(samples), batch_size, config.seed, samples.training, processes.rank, processes.count, sources
     )
     loader = make_loader(samples, batches, config.engine.workers, pin_memory=processes.device.type == "cuda")
     return loader, batches
@@ -66,7 +71,14 @@ def build_dense_model(config: RunConfig, meta: DatasetMeta | None, device: torch
     encoder = dict(config.encoder)
     if encoder.get("pretrained") and not starts:
         encoder["pretrained"] = False
-    model = build_model(encoder=encoder, neck=config.neck, tasks=config.tasks, meta=meta, detector=config.detector)
+    model = build_model(
+        encoder=encoder,
+        neck=config.neck,
+        tasks=config.tasks,
+        meta=meta,
+        detector=config.detector,
+        loss_weights=config.loss_weights,
+    )
     moved: nn.Module = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     assert isinstance(moved, Model)
     return moved

@@ -15,6 +15,7 @@ from typing import Any, get_type_hints
 from densezoo.engine.config_file import read_config_file
 from densezoo.errors import ConfigError, near_names
 from densezoo.registry import check_kinds
+from densezoo.types import InferenceViews
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,11 @@ class EngineOptions:
         workers: data-loading processes; 0 = in this process. Changes no number.
         flip_test: evaluate on the image and its mirror image.
         scales: factors on the image's sides to evaluate at, together.
+        window: (height, width) of windows to evaluate through, see `InferenceViews`; None = images are seen whole.
+        window_overlap: share of a window that the next one sees again.
         eval_every: evaluate after every so many epochs, and after the last.
-        best: score that `best.pt` follows, such as `'pose/AP'`; None = the first metric of the first task.
+        best: score that `best.pt` follows, such as `'pose/AP'`, or a list of scores, whose mean it follows; None = the
+            first metric of the first task.
         max_bad_images: stop once more images than this could not be read.
         device: `'cpu'`, `'cuda'`, `'cuda:1'`; None = a GPU where there is one.
     """
@@ -44,8 +48,10 @@ class EngineOptions:
     workers: int = 2
     flip_test: bool = False
     scales: Sequence[float] = (1.0,)
+    window: Sequence[int] | None = None
+    window_overlap: float = 0.5
     eval_every: int = 1
-    best: str | None = None
+    best: str | Sequence[str] | None = None
     max_bad_images: int = 10
     device: str | None = None
 
@@ -66,6 +72,16 @@ class EngineOptions:
         numbers = [scale for scale in self.scales if isinstance(scale, (int, float)) and 0 < scale < math.inf]
         if not numbers or len(numbers) < len(self.scales):
             raise ConfigError(f"engine.scales must be factors above 0, such as [0.5, 1, 1.5], not {self.scales}")
+        if self.window is not None and (len(self.window) != 2 or min(self.window) < 1):
+            raise ConfigError(f"engine.window must be (height, width) in pixels, not {self.window}")
+        if not 0 <= self.window_overlap < 1:
+            raise ConfigError(f"engine.window_overlap must be from 0 to below 1, not {self.window_overlap}")
+
+    @property
+    def views(self) -> InferenceViews:
+        """How often to look at an image."""
+        window = None if self.window is None else (self.window[0], self.window[1])
+        return InferenceViews(self.flip_test, tuple(self.scales), window, self.window_overlap)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,9 +94,12 @@ class RunConfig:
         tasks: task name to what `TASKS` builds, and its `head`.
         detector: one of torchvision's in place of heads, see `build_model`; for a single task `Boxes`.
         warp: arguments of `densezoo.transforms.Warp`.
-        train_data: what `DATASETS` builds; `subset` carves a part out of it.
-        val_data: evaluated while training; None = no evaluation.
+        train_data: what `DATASETS` builds; `subset` carves a part out of it, `only` names the annotations to take. A
+            list of several is mixed, see `densezoo.datasets.mixed`.
+        val_data: evaluated while training; None = no evaluation. Of a list, each is for the tasks that it is annotated
+            for.
         test_data: what the test command evaluates; None = `val_data`.
+        loss_weights: how the losses of several tasks are added, see `densezoo.models.loss_weights`; None = their sum.
         photometric: arguments of `densezoo.transforms.Photometric`.
         data_root: folder that relative paths of data sets start from.
         optimizer: `type`, `lr` and what else timm's factory takes.
@@ -99,9 +118,10 @@ class RunConfig:
     tasks: dict[str, Any]
     detector: dict[str, Any] | None = None
     warp: dict[str, Any]
-    train_data: dict[str, Any]
-    val_data: dict[str, Any] | None = None
-    test_data: dict[str, Any] | None = None
+    train_data: dict[str, Any] | list[dict[str, Any]]
+    val_data: dict[str, Any] | list[dict[str, Any]] | None = None
+    test_data: dict[str, Any] | list[dict[str, Any]] | None = None
+    loss_weights: dict[str, Any] | None = None
     photometric: dict[str, Any] = field(default_factory=dict)
     data_root: str = "data"
     optimizer: dict[str, Any] = field(default_factory=lambda: {"type": "adamw", "lr": 1e-3})

@@ -15,15 +15,14 @@ from densezoo.engine.loading import to_device
 from densezoo.errors import ConfigError, DataError, near_names
 from densezoo.functional.affine import apply_affine, transform_boxes
 from densezoo.functional.label_maps import IGNORE, encode_labels, warp_labels
-from densezoo.types import Batch, DatasetMeta, ImageTruth, Prediction, Sample
+from densezoo.functional.volumes import INSIDE, encode_volume
+from densezoo.types import ONE_VIEW, Batch, DatasetMeta, ImageTruth, InferenceViews, Prediction, Sample
 
 
 class Predictor(Protocol):
     """What evaluation needs of a model."""
 
-    def predict(
-        self, batch: Batch, flip_test: bool = False, scales: Sequence[float] = (1.0,)
-    ) -> dict[str, list[Prediction]]:
+    def predict(self, batch: Batch, views: InferenceViews = ONE_VIEW) -> dict[str, list[Prediction]]:
         """Task name to N predictions in network pixels."""
         ...
 
@@ -37,20 +36,29 @@ class AnnotatedFile:
 
     Attributes:
         path: of the image.
-        truth: its annotations, without a semantic map.
+        truth: its annotations, without a semantic map and a volume.
         semantic: that map, label to compressed COCO RLE; None for a file without.
+        volume: that volume, as `densezoo.functional.volumes.encode_volume` has it; None for a file without.
     """
 
     path: str
     truth: ImageTruth
     semantic: dict[int, dict[str, Any]] | None = None
+    volume: dict[str, Any] | None = None
 
     @classmethod
     def of(cls, sample: Sample) -> "AnnotatedFile":
         """Return the file of an evaluated sample."""
         truth = sample["truth"].copy()
         labels = truth.pop("semantic", None)
-        return cls(sample["path"], truth, None if labels is None else encode_labels(labels))
+        truth.pop("second_semantic", None)
+        volume = truth.pop("volume", None)
+        return cls(
+            sample["path"],
+            truth,
+            None if labels is None else encode_labels(labels),
+            None if volume is None else encode_volume(volume),
+        )
 
 
 @dataclass
@@ -108,8 +116,7 @@ def evaluate(
     meta: DatasetMeta,
     *,
     amp: bool = False,
-    flip_test: bool = False,
-    scales: Sequence[float] = (1.0,),
+    views: InferenceViews = ONE_VIEW,
     max_bad_images: int = 0,
     unsampled: Iterable[tuple[int, ImageTruth]] = (),
     keep_answers: bool = True,
@@ -124,8 +131,7 @@ def evaluate(
         processes: their records are brought together in the first one.
         meta: of the evaluated set, for the category ids of results.
         amp: bfloat16 autocast.
-        flip_test: look at the mirror image, too.
-        scales: factors on the images' sides to look at, together.
+        views: how often to look at each image.
         max_bad_images: images that may be skipped because they cannot be read.
         unsampled: image ids and annotations of files that no sample comes from.
         keep_answers: also give the answers and their files, which scores do not need.
@@ -142,12 +148,12 @@ def evaluate(
             readable = [row for row, sample in enumerate(samples) if "error" not in sample]
             note_bad_images(samples, found.bad_images, max_bad_images)
             with torch.autocast(processes.device.type, torch.bfloat16, enabled=amp):
-                predictions = model.predict(to_device(batch, processes.device), flip_test, scales)
+                predictions = model.predict(to_device(batch, processes.device), views)
             kept_samples = [samples[row] for row in readable]
             if keep_answers:
                 found.files |= {sample["image_id"]: AnnotatedFile.of(sample) for sample in kept_samples}
-            for name, answers in predictions.items():
-                kept = [answers[row] for row in readable]
+            for name in tasks:
+                kept = [predictions[name][row] for row in readable]
                 for metric in found.metrics[name]:
                     metric.update(kept, kept_samples)
                 for answer, sample in zip(kept, kept_samples, strict=True) if keep_answers else ():
@@ -199,15 +205,15 @@ def note_bad_images(samples: Iterable[Sample], bad: set[str], limit: int) -> set
     return new
 
 
-def choose_best(tasks: Mapping[str, ScoredTask], best: str | None) -> tuple[str, bool]:
-    """Return the score that ranks checkpoints, and whether higher is better.
+def choose_best(tasks: Mapping[str, ScoredTask], best: str | Sequence[str] | None) -> tuple[list[str], bool]:
+    """Return the scores whose mean ranks checkpoints, and whether higher is better.
 
     Args:
         tasks: of the model.
-        best: `task/score` from the config, or None for the first metric of the first task.
+        best: `task/score` from the config, or several, or None for the first metric of the first task.
 
     Raises:
-        ConfigError: `best` names no score.
+        ConfigError: `best` names no score, or one of which higher is better beside one of which lower is.
     """
     names: dict[str, bool] = {}
     for name, task in tasks.items():
@@ -217,11 +223,20 @@ def choose_best(tasks: Mapping[str, ScoredTask], best: str | None) -> tuple[str,
             add_scores(names, name, metric, keys)
     if not names:
         raise ConfigError("no task has a metric, so no checkpoint can be the best; give metrics=[dict(type='PCK')]")
-    if best is None:
-        return next(iter(names.items()))
-    if best not in names:
-        raise ConfigError(f"engine.best: no score is called {best!r}; {near_names(best, names)}")
-    return best, names[best]
+    chosen = [next(iter(names))] if best is None else [best] if isinstance(best, str) else list(best)
+    for name in chosen:
+        if name not in names:
+            raise ConfigError(f"engine.best: no score is called {name!r}; {near_names(name, names)}")
+    directions = {names[name] for name in chosen}
+    if len(directions) != 1:
+        raise ConfigError(f"engine.best: {chosen} must be scores that are all better when higher, or all when lower")
+    return chosen, directions.pop()
+
+
+def mean_score(scores: Mapping[str, float], names: Sequence[str]) -> float | None:
+    """Return the mean of the named scores; NaN where one of them is, None where one is not there."""
+    values = [scores[name] for name in names if name in scores]
+    return sum(values) / len(values) if len(values) == len(names) else None
 
 
 def coco_results(prediction: Prediction, sample: Sample, meta: DatasetMeta) -> list[dict[str, Any]]:
@@ -229,7 +244,8 @@ def coco_results(prediction: Prediction, sample: Sample, meta: DatasetMeta) -> l
 
     Keypoints are in the convention of the data set's own file (`DatasetMeta.keypoint_shift`), boxes count from the
     image's corner. A semantic map gives one entry for each of its labels, without a score, as COCO-Stuff has it; the
-    label is its `category_id`.
+    label is its `category_id`. So does a volume, as voxels over the network's input, with `to_original` from its pixels
+    to the file's.
     """
     affine = sample["to_original"]
     results: list[dict[str, Any]] = []
@@ -239,6 +255,9 @@ def coco_results(prediction: Prediction, sample: Sample, meta: DatasetMeta) -> l
             {"image_id": int(sample["image_id"]), "category_id": label, "segmentation": rle}
             for label, rle in encode_labels(labels).items()
         ]
+    if "volume" in prediction:
+        voxels = encode_volume(prediction["volume"] >= INSIDE)
+        results.append({"image_id": int(sample["image_id"]), "volume": voxels, "to_original": affine.tolist()})
     for person in range(len(prediction["scores"])):
         label = int(prediction["labels"][person]) if "labels" in prediction else _sample_label(sample)
         entry: dict[str, Any] = {

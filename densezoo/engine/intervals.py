@@ -1,15 +1,38 @@
 """How far scores would move with other images of the same kind: bootstrap intervals over images."""
 
-from collections.abc import Mapping
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from densezoo.engine.evaluate import Evaluation, add_scores
+from densezoo.engine.files import write_text
+from densezoo.errors import ConfigError
 
 LEVEL = 0.95
 
 
-def score_intervals(found: Evaluation, draws: int, seed: int = 0) -> dict[str, tuple[float, float]]:
+@dataclass(frozen=True)
+class Draws:
+    """Scores of an evaluation on images drawn from its own.
+
+    Attributes:
+        image_ids: what was drawn from, ascending. With the same ids, number and seed, the same images were drawn, so
+            that the draws of two models are pairs.
+        seed: of the draws.
+        scores: `task/score` to its value in every draw.
+    """
+
+    image_ids: list[int]
+    seed: int
+    scores: dict[str, list[float]]
+
+
+def draw_scores(found: Evaluation, draws: int, seed: int = 0) -> Draws:
     """Draw as many images as there are, with replacement, score them, and so on.
 
     Efron, Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13: the percentile interval. It says how much
@@ -19,9 +42,6 @@ def score_intervals(found: Evaluation, draws: int, seed: int = 0) -> dict[str, t
         found: an evaluation with its metrics' records.
         draws: how often; a thousand will do for intervals of 95 %.
         seed: of the draws. Evaluations on the same images see the same ones.
-
-    Returns:
-        `task/score` to the ends of the interval that 95 % of the draws lie in; NaN where a score never was a number.
     """
     image_ids = np.array(sorted(found.per_image()), np.int64)
     rng = np.random.default_rng(seed)
@@ -31,14 +51,62 @@ def score_intervals(found: Evaluation, draws: int, seed: int = 0) -> dict[str, t
         chosen = counts > 0
         weights = dict(zip(image_ids[chosen].tolist(), counts[chosen].astype(float).tolist(), strict=True))
         every.append(_score(found, weights))
-    ends = 100 * (1 - LEVEL) / 2, 100 * (1 + LEVEL) / 2
-    intervals = {}
-    for name in found.scores:
-        values = np.array([scores[name] for scores in every])
-        known = values[~np.isnan(values)]
-        low, high = np.percentile(known, ends).tolist() if len(known) else (float("nan"),) * 2
-        intervals[name] = low, high
-    return intervals
+    return Draws(image_ids.tolist(), seed, {name: [scores[name] for scores in every] for name in found.scores})
+
+
+def score_intervals(draws: Draws) -> dict[str, tuple[float, float]]:
+    """Return `task/score` to the ends of the interval that 95 % of its draws lie in."""
+    return {name: interval(values) for name, values in draws.scores.items()}
+
+
+def interval(values: Sequence[float]) -> tuple[float, float]:
+    """Return the ends of the interval that 95 % of the values lie in; NaN where none is a number."""
+    numbers = np.array(values, np.float64)
+    known = numbers[~np.isnan(numbers)]
+    if not len(known):
+        return float("nan"), float("nan")
+    low, high = np.percentile(known, (100 * (1 - LEVEL) / 2, 100 * (1 + LEVEL) / 2)).tolist()
+    return low, high
+
+
+def write_draws(path: Path, draws: Sequence[Draws]) -> None:
+    """Write the draws of one test, of each of its data sets.
+
+    Raises:
+        ConfigError: the file cannot be written.
+    """
+    try:
+        write_text(path, json.dumps([_without_nan(asdict(each)) for each in draws]))
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written: {error}") from error
+
+
+def read_draws(path: Path) -> list[Draws]:
+    """Read what `write_draws` wrote; nothing where there is no such file.
+
+    Raises:
+        ConfigError: it is something else.
+    """
+    if not path.is_file():
+        return []
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        nan = float("nan")
+        return [
+            Draws(
+                image_ids=[int(image_id) for image_id in each["image_ids"]],
+                seed=int(each["seed"]),
+                scores={name: [nan if v is None else float(v) for v in own] for name, own in each["scores"].items()},
+            )
+            for each in content
+        ]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ConfigError(f"{path} is not what densezoo test --intervals writes: {error}") from error
+
+
+def _without_nan(draws: dict[str, Any]) -> dict[str, Any]:
+    numbers = {name: [None if math.isnan(value) else value for value in own] for name, own in draws["scores"].items()}
+    return draws | {"scores": numbers}
 
 
 def _score(found: Evaluation, weights: Mapping[int, float]) -> dict[str, float]:

@@ -15,11 +15,13 @@ from densezoo.engine.loading import collate
 from densezoo.engine.predict import Answer
 from densezoo.errors import ConfigError
 from densezoo.functional.label_maps import IGNORE, decode_labels
+from densezoo.functional.volumes import decode_volume
 from densezoo.models import DenseModel, Model
 from densezoo.types import Array, DatasetMeta, Sample
 from densezoo.visualization.canvas import montage
 from densezoo.visualization.heatmaps import blend_heatmap, draw_heatmaps
 from densezoo.visualization.overlay import draw_boxes, draw_masks, draw_pose, draw_semantic
+from densezoo.visualization.volumes import draw_volume
 
 JOINT_SCORE, BOX_SCORE = 0.1, 0.3
 """Keypoints and boxes that score more are drawn, unless others are asked for."""
@@ -53,11 +55,17 @@ def draw_answers(
     Args:
         image: (H, W, 3) uint8, the file.
         results: of each region, task name to answers in COCO results format.
-        meta: for the skeleton, the names of classes, and what results have taken off their keypoints.
+        meta: for the skeleton, the names of classes, what results have taken off their keypoints, and the thickness
+            of slices.
         joint_score: keypoints that do not score more are left out.
         box_score: boxes that do not score more are left out, and people who have one with their box.
     """
     answers = [answer for region in results for found in region.values() for answer in found]
+    for answer in answers:
+        if "volume" in answer:
+            image = draw_volume(
+                image, decode_volume(answer["volume"]), meta.volume_slices[1], np.array(answer["to_original"])
+            )
     sure = [answer for answer in answers if "bbox" not in answer or answer["score"] > box_score]
     people = [np.reshape(answer["keypoints"], (-1, 3)) for answer in sure if "keypoints" in answer]
     # joints show where somebody is, but only those that are sure are drawn
@@ -74,6 +82,33 @@ def draw_answers(
     points = np.array(people, np.float32).reshape(len(people), meta.num_keypoints, 3)
     points[..., :2] += meta.keypoint_shift
     return _draw(image, meta, label_map(results, image.shape[:2]), points, threshold=joint_score)
+
+
+def draw_each_task(
+    image: Array,
+    results: Sequence[Mapping[str, Sequence[Mapping[str, Any]]]],
+    meta: DatasetMeta,
+    joint_score: float = JOINT_SCORE,
+    box_score: float = BOX_SCORE,
+) -> Array:
+    """Draw the answers of one file as `draw_answers` does; those of several tasks beside each other, named."""
+    pictures = _pictures_of_tasks(image, results, meta, joint_score, box_score)
+    if len(pictures) < 2:
+        return draw_answers(image, results, meta, joint_score, box_score)
+    return montage(list(pictures.values()), columns=len(pictures), captions=list(pictures))
+
+
+def _pictures_of_tasks(
+    image: Array,
+    results: Sequence[Mapping[str, Sequence[Mapping[str, Any]]]],
+    meta: DatasetMeta,
+    joint_score: float = JOINT_SCORE,
+    box_score: float = BOX_SCORE,
+) -> dict[str, Array]:
+    """Return task name to a picture of its answers."""
+    tasks = dict.fromkeys(task for region in results for task in region)
+    own = {task: [{task: region[task]} for region in results if task in region] for task in tasks}
+    return {task: draw_answers(image, each, meta, joint_score, box_score) for task, each in own.items()}
 
 
 def _draw_classes(
@@ -133,7 +168,7 @@ def _draw(
 
 
 def draw_cases(found: Evaluation, chosen: Sequence[tuple[int, float]]) -> Array:
-    """Draw images of an evaluation, each with its annotations at the left and the answers at the right.
+    """Draw images of an evaluation, each with its annotations at the left and every task's answers at the right.
 
     People are drawn where they are answered.
 
@@ -142,13 +177,13 @@ def draw_cases(found: Evaluation, chosen: Sequence[tuple[int, float]]) -> Array:
         chosen: image ids and the scores to write above them; at least one.
     """
     meta = found.meta
-    results: dict[int, list[Mapping[str, Sequence[Mapping[str, Any]]]]] = defaultdict(list)
+    results: dict[int, dict[str, list[dict[str, Any]]]] = defaultdict(lambda: {task: [] for task in found.results})
     for task, answers in found.results.items():
         for answer in answers:
-            results[answer["image_id"]].append({task: [answer]})
+            results[answer["image_id"]][task].append(answer)
     every = [answer for answers in found.results.values() for answer in answers]
     posed = any("keypoints" in answer for answer in every)
-    boxed = any("bbox" in answer for answer in every) and not posed
+    boxed = any("bbox" in answer and "keypoints" not in answer for answer in every)
     nobody = np.zeros((0, meta.num_keypoints, 3), np.float32)
     pictures = []
     for image_id, _ in chosen:
@@ -158,10 +193,14 @@ def draw_cases(found: Evaluation, chosen: Sequence[tuple[int, float]]) -> Array:
         labels = None if file.semantic is None else decode_labels(file.semantic.items(), file.truth["size"])
         truth = file.truth
         annotated = _draw_classes(image, truth["boxes"], truth["labels"].tolist(), meta) if boxed else image
+        if file.volume is not None:
+            annotated = draw_volume(annotated, decode_volume(file.volume), meta.volume_slices[1])
         annotated = _draw(annotated, meta, labels, points, hidden=points[..., 2] == 1)
-        answered = draw_answers(image, results[image_id], meta)
-        pictures.append(montage([annotated, answered], columns=2))
-    return montage(pictures, columns=3, captions=[f"{image_id}: {score:.2f}" for image_id, score in chosen])
+        answered = _pictures_of_tasks(image, [results[image_id]], meta)
+        captions = ["annotated", *answered] if len(answered) > 1 else None
+        pictures.append(montage([annotated, *answered.values()], 1 + len(answered), captions))
+    columns = 3 if len(found.results) == 1 else 1
+    return montage(pictures, columns, captions=[f"{image_id}: {score:.2f}" for image_id, score in chosen])
 
 
 def draw_answer_heatmaps(answer: Answer, meta: DatasetMeta) -> Array:
@@ -187,6 +226,8 @@ def draw_sample(sample: Sample, model: Model, meta: DatasetMeta) -> Array:
     """
     image = sample["image"]
     annotated = draw_masks(image, sample["masks"]) if "masks" in sample else image
+    if "volume" in sample:
+        annotated = draw_volume(annotated, sample["volume"], meta.volume_slices[1])
     points = sample.get("keypoints", np.zeros((0, meta.num_keypoints, 3), np.float32))
     hidden = points[..., 2] == 1
     annotated = _draw(annotated, meta, sample.get("semantic"), points, sample.get("boxes"), hidden)
@@ -201,6 +242,9 @@ def draw_sample(sample: Sample, model: Model, meta: DatasetMeta) -> Array:
         targets = task.encode(batch, grid)
         maps = targets["maps"]
         (answer,) = task.decode(maps, grid)
+        if "volume" in answer:
+            pictures.append(draw_volume(image, answer["volume"], meta.volume_slices[1], min_side=_MIN_SIDE))
+            continue
         if "semantic" in answer:
             labels = answer["semantic"]
             if "semantic" in targets:  # a cell that nothing is learned in decodes to some label, too

@@ -18,7 +18,8 @@ from densezoo.engine.evaluate import coco_results, note_bad_images
 from densezoo.engine.loading import collate, to_device
 from densezoo.errors import ConfigError, DataError
 from densezoo.models import DenseModel, Model
-from densezoo.types import Array, DatasetMeta, ImageTruth, Maps, Sample
+from densezoo.models.tiles import stitch
+from densezoo.types import Array, DatasetMeta, Grid, ImageTruth, Maps, Prediction, Sample
 
 logger = logging.getLogger("densezoo")
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
@@ -48,6 +49,7 @@ class Answer:
     Attributes:
         region: what was looked at.
         results: task name to answers in COCO results format, in the file's pixels.
+        predictions: task name to the same answer in network pixels.
         sample: the network's input.
         maps: task name to the activated maps of the last stage at the scale nearest 1, (1, C, h, w) each; empty if not
             asked for.
@@ -55,6 +57,7 @@ class Answer:
 
     region: Region
     results: dict[str, list[dict[str, Any]]]
+    predictions: dict[str, Prediction]
     sample: Sample
     maps: dict[str, Maps]
 
@@ -128,8 +131,10 @@ def predict_regions(
     samples = build_samples(config, RegionSet(regions, meta), training=False)
     bad: set[str] = set()
     model.eval()
-    for start in range(0, len(regions), config.batch_size):
-        rows = range(start, min(start + config.batch_size, len(regions)))
+    # files of different size one by one, so that no answer depends on the images beside it
+    together = 1 if samples.warp.size is None else config.batch_size
+    for start in range(0, len(regions), together):
+        rows = range(start, min(start + together, len(regions)))
         warped = [samples[(0, row)] for row in rows]
         for error in sorted(note_bad_images(warped, bad, config.engine.max_bad_images)):
             logger.warning("skipped: %s", error)
@@ -137,20 +142,27 @@ def predict_regions(
         with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=config.engine.amp):
             maps: dict[str, Maps] = {}
             if keep_maps and isinstance(model, DenseModel):
-                views = model.look(batch, config.engine.flip_test, config.engine.scales)
-                predictions = model.decode(views)
-                maps = {task: of_scale[0][0] for task, of_scale in views.items()}
+                looks = model.look(batch, config.engine.views)
+                predictions = model.decode(looks)
+                maps = {task: _maps_of_first_scale(views) for task, views in looks.items()}
             else:
-                predictions = model.predict(batch, config.engine.flip_test, config.engine.scales)
+                predictions = model.predict(batch, config.engine.views)
         for number, (row, sample) in enumerate(zip(rows, warped, strict=True)):
             if "error" in sample:
                 continue
             results = {task: coco_results(answers[number], sample, meta) for task, answers in predictions.items()}
             own = {
-                task: {name: value[number : number + 1] for name, value in found.items()}
-                for task, found in maps.items()
+                task: {name: value[number : number + 1] for name, value in of_task.items()}
+                for task, of_task in maps.items()
             }
-            yield Answer(regions[row], results, sample, own)
+            found = {task: answers[number] for task, answers in predictions.items()}
+            yield Answer(regions[row], results, found, sample, own)
+
+
+def _maps_of_first_scale(views: Sequence[tuple[Maps, Grid]]) -> Maps:
+    """Return the maps of the whole image; a detector has those of each window."""
+    stride = views[0][1].stride
+    return stitch([view for view in views if view[1].stride == stride])[0]
 
 
 def find_images(paths: Sequence[str | Path]) -> list[Path]:

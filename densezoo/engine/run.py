@@ -12,22 +12,17 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
-from densezoo.engine.build import (
-    build_dataset,
-    build_dense_model,
-    build_loader,
-    build_samples,
-    require_same_annotations,
-)
+from densezoo.engine.build import build_dataset, build_dense_model, build_loader, build_samples
 from densezoo.engine.checkpoint import Checkpoint, init_from, restore_rng_state, rng_state
 from densezoo.engine.config import RunConfig
 from densezoo.engine.distributed import Processes
+from densezoo.engine.eval_sets import EvalSet, build_eval_sets
 from densezoo.engine.evaluate import choose_best
 from densezoo.engine.input_notes import input_notes
 from densezoo.engine.loading import EpochBatches, WarpedDataset
 from densezoo.engine.log import ProgressReport
 from densezoo.engine.optim import Schedule, build_optimizer
-from densezoo.errors import DataError
+from densezoo.errors import ConfigError, DataError
 from densezoo.models import Model
 from densezoo.types import Batch, DatasetMeta, Sample
 
@@ -59,8 +54,8 @@ class Run:
     averaged: ModelEmaV3 | None
     train_loader: DataLoader[Sample]
     train_sampler: EpochBatches
-    val_batches: DataLoader[Sample] | None
-    best_name: str
+    val_sets: list[tuple[EvalSet, DataLoader[Sample]]]
+    best_names: list[str]
     higher_is_better: bool
     bad_images: set[str]
     scores: dict[str, float]
@@ -74,14 +69,19 @@ class Run:
         """Build data, model and optimizer; nothing is written. A run that resumes has its weights from a checkpoint."""
         dataset = build_dataset(config.train_data, config.data_root)
         loader, sampler = build_loader(config, build_samples(config, dataset, training=True), processes)
-        val_batches = None
+        val_sets = []
         if config.val_data is not None:
-            val_set = build_dataset(config.val_data, config.data_root)
-            require_same_annotations(dataset.meta, val_set.meta, config.tasks, "val_data")
-            val_batches, _ = build_loader(config, build_samples(config, val_set, training=False), processes)
+            for each in build_eval_sets(config.val_data, config.data_root, dataset.meta, config.tasks, "val_data"):
+                samples = build_samples(config, each.dataset, training=False)
+                val_sets.append((each, build_loader(config, samples, processes)[0]))
         model = build_dense_model(config, dataset.meta, processes.device, starts=not resumes)
         optimizer = build_optimizer(model, config.optimizer)
-        best_name, higher = choose_best(model.tasks, config.engine.best)
+        if config.engine.compile and model.loss_weights is not None and not model.loss_weights.compiles:
+            raise ConfigError(
+                f"engine.compile cannot go with loss_weights={config.loss_weights}, which looks at gradients on their "
+                "way back; turn one of them off"
+            )
+        best_names, higher = choose_best(model.tasks, config.engine.best)
         steps = len(sampler) // config.engine.accumulate
         if steps == 0:
             raise DataError(
@@ -97,7 +97,7 @@ class Run:
         averaged = ModelEmaV3(model, decay=config.engine.ema, use_warmup=True) if config.engine.ema else None
         return cls(
             config, processes, dataset.meta, model, step_module, optimizer, schedule, averaged, loader, sampler,
-            val_batches, best_name, higher, set(), {}, [],
+            val_sets, best_names, higher, set(), {}, [],
         )  # fmt: skip
 
     def start_from_checkpoint(self) -> None:
@@ -136,6 +136,8 @@ class Run:
                 (sum(losses.values()) * count).backward()
             for name, value in losses.items():
                 sums[name] = sums[name] + value.detach() if name in sums else value.detach()
+        if self.model.loss_weights is not None:
+            self.model.loss_weights.end_step(self.processes.sum, count)
         if engine.clip is not None:
             nn.utils.clip_grad_norm_(self.model.parameters(), engine.clip)
         self.optimizer.step()
@@ -193,13 +195,15 @@ class Run:
         parameters = sum(item.numel() for item in self.model.parameters())
         report.say(
             f"{len(self.train_loader.dataset)} training samples, "  # type: ignore[arg-type]
-            f"{len(self.val_batches.dataset) if self.val_batches is not None else 0} for validation, "  # type: ignore[arg-type]
+            f"{sum(len(each.dataset) for each, _ in self.val_sets)} for validation, "
             f"{parameters / 1e6:.2f} M parameters, {self.processes.count} × {self.processes.device}"
         )
-        for what, loader in (("train_data", self.train_loader), ("val_data", self.val_batches)):
-            if loader is not None:
-                for line in input_notes(cast(WarpedDataset, loader.dataset).dataset, self.model.tasks, what):
-                    report.say(line)
+        train_set = cast(WarpedDataset, self.train_loader.dataset).dataset
+        for line in input_notes(train_set, self.model.tasks, "train_data"):
+            report.say(line)
+        for each, _ in self.val_sets:
+            for line in input_notes(each.dataset, {name: self.model.tasks[name] for name in each.tasks}, each.name):
+                report.say(line)
         if self.config.init_from and not self.step:
             report.say(f"started from {self.config.init_from}; {len(self.misfits)} tensors did not fit")
             for line in self.misfits:

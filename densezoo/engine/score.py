@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,22 +26,25 @@ from densezoo.engine.files import write_text
 from densezoo.engine.input_notes import input_notes
 from densezoo.engine.load import checkpoint_meta
 from densezoo.engine.log import ProgressReport
+from densezoo.engine.second_observer import SecondObserver
 from densezoo.errors import ConfigError
 from densezoo.visualization.curves import draw_threshold_curves
 
 
 def score_checkpoint(
-    config: RunConfig, checkpoint: str | Path, baseline: bool = False
-) -> tuple[Evaluation, dict[str, float]]:
+    config: RunConfig, checkpoint: str | Path, baseline: bool = False, tasks: Sequence[str] | None = None
+) -> tuple[Evaluation, dict[str, dict[str, float]]]:
     """Evaluate a checkpoint on `test_data` (or `val_data` where a config has none).
 
     Args:
         config: of the model and the data.
         checkpoint: its `model` is loaded exactly.
         baseline: also score the constant prediction of the training set.
+        tasks: those that the data set is for; None for all.
 
     Returns:
-        The evaluation, and the baseline's scores (empty if not asked for).
+        The evaluation, and what to compare its scores with: those of the `baseline` if asked for, and of a `second
+        observer` where the data set has one.
 
     Raises:
         DenseZooError: anything that the user can mend.
@@ -53,32 +56,34 @@ def score_checkpoint(
     processes = Processes(0, 1, choose_device(engine.device))
     meta = checkpoint_meta(checkpoint)
     dataset = build_dataset(data, config.data_root)
-    require_same_annotations(meta, dataset.meta, config.tasks, which)
+    wanted = {name: cfg for name, cfg in config.tasks.items() if tasks is None or name in tasks}
+    require_same_annotations(meta, dataset.meta, wanted, which)
     samples = build_samples(config, dataset, training=False)
     batches, _ = build_loader(config, samples, processes)
-    model = build_dense_model(config, dataset.meta, processes.device)
+    model = build_dense_model(config, dataset.meta if tasks is None else meta, processes.device)
     load_weights(model, checkpoint)
     model.eval()
+    scored = {name: model.tasks[name] for name in wanted}
     predictors: list[Any] = [model]
     if baseline:
         training_set = build_dataset(config.train_data, config.data_root)
-        predictors.append(ConstantPredictor(model.tasks, build_samples(config, training_set, training=False)))
+        predictors.append(ConstantPredictor(scored, build_samples(config, training_set, training=False)))
     found = []
+    second = SecondObserver(scored)
     with ProgressReport(Console(stderr=True), enabled=True) as report:
-        for line in input_notes(dataset, model.tasks, which):
+        for line in input_notes(dataset, scored, which):
             report.say(line)
         for predictor in predictors:
             report.start("testing" if predictor is model else "baseline", len(batches))
             found.append(
                 evaluate(
                     predictor,
-                    model.tasks,
-                    batches,
+                    scored,
+                    second.watch(batches) if predictor is model else batches,
                     processes,
                     dataset.meta,
                     amp=engine.amp,
-                    flip_test=engine.flip_test,
-                    scales=engine.scales,
+                    views=engine.views,
                     max_bad_images=engine.max_bad_images,
                     unsampled=samples.truths_without_samples(),
                     keep_answers=predictor is model,
@@ -87,10 +92,14 @@ def score_checkpoint(
             )
         for error in sorted(found[0].bad_images):
             report.say(f"skipped: {error}")
-    return found[0], found[1].scores if baseline else {}
+    compared = {"baseline": found[1].scores} if baseline else {}
+    ceiling = second.scores()
+    return found[0], compared | ({"second observer": ceiling} if ceiling else {})
 
 
-def write_results(folder: Path, found: Evaluation, baseline: Mapping[str, float], about: Mapping[str, Any]) -> None:
+def write_results(
+    folder: Path, found: Evaluation, compared: Mapping[str, Mapping[str, float]], about: Mapping[str, Any]
+) -> None:
     """Write `metrics.json`, `predictions.json` (COCO results format), `per_image.csv` and a picture of PCK curves.
 
     `folder` exists. With several tasks, each has its own `predictions_TASK.json`.
@@ -99,15 +108,13 @@ def write_results(folder: Path, found: Evaluation, baseline: Mapping[str, float]
         ConfigError: the folder cannot be written.
     """
     curves = found.curves()
-    metrics = {
-        "scores": found.scores,
-        "baseline": dict(baseline),
+    more = {
         "curves": {name: {"thresholds": x, "scores": y} for name, (x, y) in curves.items()},
         "skipped_images": sorted(found.bad_images),
         **about,
     }
+    write_metrics(folder, found.scores, compared, more)
     try:
-        write_text(folder / "metrics.json", json.dumps(_json_numbers(metrics), indent=2) + "\n")
         for task, results in found.results.items():
             name = "predictions.json" if len(found.results) == 1 else f"predictions_{task}.json"
             write_text(folder / name, json.dumps(results))
@@ -118,22 +125,47 @@ def write_results(folder: Path, found: Evaluation, baseline: Mapping[str, float]
         raise ConfigError(f"results cannot be written to {folder}: {error}") from error
 
 
+def write_metrics(
+    folder: Path, scores: Mapping[str, float], compared: Mapping[str, Mapping[str, float]], about: Mapping[str, Any]
+) -> None:
+    """Write `metrics.json` into a folder that exists: scores, those to compare with, and what they are `about`.
+
+    Raises:
+        ConfigError: the folder cannot be written.
+    """
+    columns = {name.replace(" ", "_"): dict(column) for name, column in compared.items()}
+    metrics = {"scores": dict(scores), "baseline": {}, **columns, **about}
+    try:
+        write_text(folder / "metrics.json", json.dumps(_json_numbers(metrics), indent=2) + "\n")
+    except OSError as error:
+        raise ConfigError(f"results cannot be written to {folder}: {error}") from error
+
+
 def score_table(
-    scores: Mapping[str, float], baseline: Mapping[str, float], intervals: Mapping[str, tuple[float, float]]
+    scores: Mapping[str, float],
+    compared: Mapping[str, Mapping[str, float]],
+    intervals: Mapping[str, tuple[float, float]],
 ) -> str:
-    """Return scores as text: one line per score, per-joint and per-class ones indented under theirs."""
+    """Return scores as text: one line per score, per-joint and per-class ones indented under theirs.
+
+    Args:
+        scores: of the model, by name.
+        compared: title of a further column to scores.
+        intervals: name to both ends; empty for none.
+    """
     lines = []
     width = max(len(name) for name in scores) + 2
-    if baseline or intervals:
+    if compared or intervals:
         head = f"{'':{width}}{'model':>9}" + (f"{'interval of 95 %':>20}" if intervals else "")
-        lines.append(head + (f"{'baseline':>11}" if baseline else ""))
+        lines.append(head + "".join(f"{title:>{len(title) + 3}}" for title in compared))
     for name, value in scores.items():
         shown = "  " + name.split("/", 2)[2] if name.count("/") == 2 else name
         line = f"{shown:{width}}{value:9.4f}"
         if intervals:
             low, high = intervals[name]
             line += f"{f'{low:.4f} to {high:.4f}':>20}"
-        lines.append(line + (f"{baseline.get(name, math.nan):11.4f}" if baseline else ""))
+        others = (f"{column.get(name, math.nan):{len(title) + 3}.4f}" for title, column in compared.items())
+        lines.append(line + "".join(others))
     return "\n".join(lines)
 
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import torch
 from rich.console import Console
@@ -19,7 +19,7 @@ from torch import Tensor
 from densezoo.engine.checkpoint import load_checkpoint, save_checkpoint
 from densezoo.engine.config import RunConfig
 from densezoo.engine.distributed import Processes, join_processes
-from densezoo.engine.evaluate import evaluate, note_bad_images
+from densezoo.engine.evaluate import evaluate, mean_score, note_bad_images
 from densezoo.engine.loading import WarpedDataset, to_device
 from densezoo.engine.log import ProgressReport, RunLog
 from densezoo.engine.run import Run
@@ -111,7 +111,7 @@ def train_epoch(run: Run, report: ProgressReport, log: RunLog | None) -> None:
     run.bad_images |= everywhere
     note_bad_images([], run.bad_images, config.engine.max_bad_images)
     run.epoch += 1
-    values = {
+    values: dict[str, Any] = {
         "loss": sum(means),
         "losses": dict(zip(names, means, strict=True)),
         "lr": run.optimizer.param_groups[0]["lr"],
@@ -119,6 +119,8 @@ def train_epoch(run: Run, report: ProgressReport, log: RunLog | None) -> None:
         "data_wait": waited / seconds,
         "seconds": seconds,
     }
+    if run.model.loss_weights is not None:
+        values["loss_weights"] = run.model.loss_weights.values()
     report.say(
         f"epoch {run.epoch}/{config.epochs}  loss {values['loss']:.5f}  lr {values['lr']:.2e}  "
         f"{values['images_per_second']:.0f} images/s  data wait {values['data_wait']:.0%}  {seconds:.0f} s"
@@ -134,43 +136,46 @@ def validate(run: Run, report: ProgressReport, log: RunLog | None) -> float | No
         The score that ranks checkpoints, in every process; None without an evaluation.
     """
     config, model = run.config, run.evaluated_model
-    if run.val_batches is None or (run.epoch % config.engine.eval_every and run.epoch < config.epochs):
+    if not run.val_sets or (run.epoch % config.engine.eval_every and run.epoch < config.epochs):
         return None
     model.eval()
     run.processes.share_buffers(model)
-    report.start("evaluating", len(run.val_batches))
-    found = evaluate(
-        model,
-        model.tasks,
-        run.val_batches,
-        run.processes,
-        run.meta,
-        amp=config.engine.amp,
-        flip_test=config.engine.flip_test,
-        scales=config.engine.scales,
-        max_bad_images=config.engine.max_bad_images,
-        unsampled=cast(WarpedDataset, run.val_batches.dataset).truths_without_samples(),
-        keep_answers=False,
-        on_batch=lambda _: report.advance(figures="" if report.due() else None),
-    )
-    for error in sorted(found.bad_images - run.bad_images):
-        report.say(f"skipped: {error}")
-    run.bad_images |= found.bad_images
-    run.scores = found.scores
+    report.start("evaluating", sum(len(batches) for _, batches in run.val_sets))
+    scores: dict[str, float] = {}
+    for of_set, batches in run.val_sets:
+        found = evaluate(
+            model,
+            {name: model.tasks[name] for name in of_set.tasks},
+            batches,
+            run.processes,
+            of_set.dataset.meta,
+            amp=config.engine.amp,
+            views=config.engine.views,
+            max_bad_images=config.engine.max_bad_images,
+            unsampled=cast(WarpedDataset, batches.dataset).truths_without_samples(),
+            keep_answers=False,
+            on_batch=lambda _: report.advance(figures="" if report.due() else None),
+        )
+        for error in sorted(found.bad_images - run.bad_images):
+            report.say(f"skipped: {error}")
+        run.bad_images |= found.bad_images
+        scores |= found.scores
+    run.scores = scores
     if log is not None:
-        log.write("eval", run.epoch, run.step, {"scores": found.scores})
-    return run.processes.share(found.scores.get(run.best_name))
+        log.write("eval", run.epoch, run.step, {"scores": scores})
+    return run.processes.share(mean_score(scores, run.best_names))
 
 
 def keep(run: Run, folder: WorkDir, score: float | None, report: ProgressReport) -> None:
     """Write the checkpoints, and the curves where there is something new to see."""
     improved = run.note_score(score)
     # the best first: what last.pt knows of, a resumed run will not write again
-    if improved or run.val_batches is None or not folder.best.is_file():
+    if improved or not run.val_sets or not folder.best.is_file():
         save_checkpoint(folder.best, run.model_checkpoint())
     save_checkpoint(folder.last, run.checkpoint())
     if score is not None:
-        report.say(f"  {run.best_name} {score:.4f}" + (", the best so far" if improved else ""))
+        name = run.best_names[0] if len(run.best_names) == 1 else f"mean of {', '.join(run.best_names)}"
+        report.say(f"  {name} {score:.4f}" + (", the best so far" if improved else ""))
     if score is not None or run.epoch == run.config.epochs:
         draw_curves(folder.metrics, folder.curves)
 

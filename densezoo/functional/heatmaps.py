@@ -8,6 +8,9 @@ taken over 3×3 cells, and for a peak in a border cell about the nearest cell th
 exact for a Gaussian.
 """
 
+import math
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -46,6 +49,37 @@ def _gaussian_profile(position: Tensor, cells: int, sigma: float, quantised: boo
     centre = position.floor() if quantised else position - 0.5
     offset = torch.arange(cells, device=position.device, dtype=position.dtype) - centre[..., None]
     return torch.exp(offset.square() * (-0.5 / sigma**2))
+
+
+def draw_points(points: Tensor, present: Tensor, size: tuple[int, int], sigma: float) -> Tensor:
+    """Draw the Gaussians of many people's points, where the highest of several stands.
+
+    Unlike those of `gaussian_maps` they end, at 3 sigma and a cell, so that many take little memory.
+
+    Args:
+        points: (N, P, K, 2) x, y in cells; the Gaussians are centred there.
+        present: (N, P, K) bool; only of points on the map. The others draw nothing.
+        size: (height, width) of the maps in cells.
+        sigma: standard deviation in cells.
+
+    Returns:
+        (N, K, height, width) float32 in 0–1.
+    """
+    height, width = size
+    num_images, _, num_kinds = present.shape
+    points = points.float().where(present[..., None], 0.0).transpose(1, 2)
+    reach = math.ceil(3 * sigma) + 1
+    cells = points.floor().long()[..., None] + torch.arange(-reach, reach + 1, device=points.device)
+    profiles = torch.exp((cells + 0.5 - points[..., None]).square() * (-0.5 / sigma**2))
+    columns, rows = cells.unbind(3)
+    across = profiles[..., 0, :] * ((columns >= 0) & (columns < width))
+    down = profiles[..., 1, :] * ((rows >= 0) & (rows < height)) * present.transpose(1, 2)[..., None]
+    # what lies beyond the map is 0, and may go into any cell
+    places = rows.clamp(0, height - 1)[..., :, None] * width + columns.clamp(0, width - 1)[..., None, :]
+    maps = points.new_zeros(num_images * num_kinds, height * width)
+    drawn = down[..., :, None] * across[..., None, :]
+    maps.scatter_reduce_(1, places.flatten(0, 1).flatten(1), drawn.flatten(0, 1).flatten(1), "amax")
+    return maps.reshape(num_images, num_kinds, height, width)
 
 
 def find_peaks(maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -120,6 +154,31 @@ def refine_taylor(maps: Tensor, column: Tensor, row: Tensor, blur: float = 0.0) 
     top = torch.stack([dxy * dy - dyy * dx, dxy * dx - dxx * dy], -1) / determinant[..., None]
     offset = top + torch.stack([centre_column - column, centre_row - row], -1)
     return torch.where(has_top[..., None], offset.clamp(-0.5, 0.5), 0.0)
+
+
+def refine_points(
+    maps: Tensor, column: Tensor, row: Tensor, refine: Callable[[Tensor, Tensor, Tensor], Tensor]
+) -> Tensor:
+    """Refine several peaks of each map, by the 3×3 cells about them.
+
+    Args:
+        maps: (..., h, w).
+        column: (..., M) int64 of the peaks.
+        row: (..., M) int64 of the peaks.
+        refine: `refine_quarter` or `refine_taylor`.
+
+    Returns:
+        (..., M, 2) x, y offset of the peaks from the centres of their cells, in cells. Zero for maps of fewer than
+        three rows or columns.
+    """
+    height, width = maps.shape[-2:]
+    if height < 3 or width < 3:
+        return torch.zeros(*column.shape, 2, device=maps.device)
+    left, top = column.clamp(1, width - 2) - 1, row.clamp(1, height - 2) - 1
+    steps = torch.arange(3, device=maps.device)
+    index = (top[..., None, None] + steps[:, None]) * width + left[..., None, None] + steps
+    patches = maps.flatten(-2).gather(-1, index.flatten(-3)).reshape(index.shape)
+    return refine(patches, column - left, row - top)
 
 
 def blur_maps(maps: Tensor, sigma: float) -> Tensor:

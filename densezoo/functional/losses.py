@@ -10,7 +10,7 @@ def squared_error(maps: Tensor, target: Tensor, weight: Tensor, foreground: floa
     Args:
         maps: (N, K, h, w) outputs.
         target: (N, K, h, w) in 0–1.
-        weight: (N, K, 1, 1); 0 leaves a map out.
+        weight: (N, K, 1, 1), or (N, K, h, w) of cells; 0 leaves a map or a cell out.
         foreground: a cell counts 1 + foreground · target. Zero is the plain error, whose targets are nearly all
             background, so that it hardly tells a found joint from an empty map.
 
@@ -20,7 +20,7 @@ def squared_error(maps: Tensor, target: Tensor, weight: Tensor, foreground: floa
     error = (maps.float() - target).square()
     if foreground:
         error = error * (1 + foreground * target)
-    return (error.mean((-2, -1), keepdim=True) * weight).sum()
+    return (error * weight).mean((-2, -1)).sum()
 
 
 def spatial_cross_entropy(maps: Tensor, target: Tensor, weight: Tensor) -> Tensor:

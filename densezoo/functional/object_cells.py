@@ -5,7 +5,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from densezoo.functional.annotated import annotated
 from densezoo.functional.boxes import clip_boxes
+from densezoo.functional.grids import at_cells
 from densezoo.types import Batch, Grid
 
 
@@ -45,6 +47,7 @@ def learned_objects(
     present = batch["valid"]
     if "boxes" not in batch:
         return torch.zeros(*present.shape, 4, device=present.device), present.long(), torch.zeros_like(present)
+    present = present & annotated(batch, "boxes")[:, None]
     if "crowd" in batch:
         present = present & ~batch["crowd"]
     boxes, has_area = clip_boxes(batch["boxes"], size)
@@ -56,11 +59,37 @@ def learned_objects(
 def known_images(batch: Batch) -> Tensor:
     """Say of which images the objects are known: (N, 1, 1, 1) float32, 1 or 0.
 
-    Of none in a batch without boxes, else of those that could be read. What is nowhere annotated is background there.
+    What has no object on such an image is background there.
     """
-    valid = batch["valid"]
-    readable = batch.get("readable", valid.new_ones(len(valid)))
-    return readable.float()[:, None, None, None] * float("boxes" in batch)
+    return annotated(batch, "boxes").float()[:, None, None, None]
+
+
+def cells_on(batch: Batch, chosen: Tensor, grid: Grid) -> Tensor:
+    """Say which cells lie on objects: their centres on an object's mask, or in its box where it has no mask.
+
+    Args:
+        batch: with `masks` (N, P, H, W), `boxes` (N, P, 4), both or none.
+        chosen: (N, P) bool; the objects.
+        grid: where the cells lie.
+
+    Returns:
+        (N, h, w) bool.
+    """
+    on = chosen.new_zeros(len(chosen), *grid.size)
+    if "masks" in batch:
+        masks = batch["masks"]
+        at = at_cells(masks.flatten(0, 1), grid).bool().reshape(*chosen.shape, *grid.size)
+        on = (at & chosen[..., None, None]).any(1)
+        chosen = chosen & ~(masks != 0).flatten(2).any(2)
+    if "boxes" in batch:
+        inside = []
+        for axis, cells in enumerate(reversed(grid.size)):
+            centres = (torch.arange(cells, device=chosen.device) + 0.5) * grid.stride + grid.origin[axis]
+            low, high = batch["boxes"][..., axis, None], batch["boxes"][..., axis + 2, None]
+            inside.append((centres > low) & (centres < high))
+        across, down = inside
+        on = on | ((down & chosen[..., None])[..., :, None] & across[..., None, :]).any(1)
+    return on
 
 
 def locate(points: Tensor, present: Tensor, grid: Grid) -> Spots:

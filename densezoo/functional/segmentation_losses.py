@@ -16,7 +16,11 @@ from densezoo.functional.label_maps import IGNORE
 
 
 def cross_entropy(
-    logits: Tensor, labels: Tensor, class_weights: Sequence[float] | None = None, label_smoothing: float = 0.0
+    logits: Tensor,
+    labels: Tensor,
+    class_weights: Sequence[float] | None = None,
+    label_smoothing: float = 0.0,
+    pixel_weights: Tensor | None = None,
 ) -> Tensor:
     """Cross-entropy, summed over pixels.
 
@@ -25,10 +29,11 @@ def cross_entropy(
         labels: (N, H, W).
         class_weights: factor for the pixels of each label; two of them where C = 1.
         label_smoothing: share of the target that is spread over all classes.
+        pixel_weights: (N, H, W), added to the factor of each pixel.
     """
     two = at_least_two(logits)
     weights = None if class_weights is None else _by_label(tuple(class_weights), logits.device)[: two.shape[1]]
-    return F.cross_entropy(
+    total = F.cross_entropy(
         two,
         labels,
         weights,
@@ -36,9 +41,19 @@ def cross_entropy(
         reduction="sum",
         label_smoothing=label_smoothing,
     )
+    if pixel_weights is None:
+        return total
+    each = F.cross_entropy(two, labels, ignore_index=IGNORE, reduction="none", label_smoothing=label_smoothing)
+    return total + (pixel_weights * each).sum()
 
 
-def focal(logits: Tensor, labels: Tensor, class_weights: Sequence[float] | None = None, gamma: float = 2.0) -> Tensor:
+def focal(
+    logits: Tensor,
+    labels: Tensor,
+    class_weights: Sequence[float] | None = None,
+    gamma: float = 2.0,
+    pixel_weights: Tensor | None = None,
+) -> Tensor:
     """Cross-entropy times (1 - p)^gamma, p being the probability of the pixel's label; summed over pixels.
 
     Of Lin et al. 2017, https://arxiv.org/abs/1708.02002, section 3; its alpha is `class_weights`.
@@ -48,15 +63,17 @@ def focal(logits: Tensor, labels: Tensor, class_weights: Sequence[float] | None 
         labels: (N, H, W).
         class_weights: factor for the pixels of each label; two of them where C = 1.
         gamma: at 0 this is the cross-entropy.
+        pixel_weights: (N, H, W), added to the factor of each pixel.
     """
     two = at_least_two(logits)
     # from the log-probability, which stays exact where a probability rounds to 1
     known = -F.cross_entropy(two, labels, ignore_index=IGNORE, reduction="none")
     # and not below a smallest number, where a power below 1 has no gradient
     total = (-torch.expm1(known)).clamp(min=1e-7).pow(gamma) * -known
-    if class_weights is not None:
-        total = total * _by_label(tuple(class_weights), logits.device)[labels]
-    return total.sum()
+    weights = None if class_weights is None else _by_label(tuple(class_weights), logits.device)[labels]
+    if pixel_weights is not None:
+        weights = pixel_weights + (1.0 if weights is None else weights)
+    return total.sum() if weights is None else (total * weights).sum()
 
 
 def dice(logits: Tensor, labels: Tensor) -> Tensor:

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from densezoo.contracts import Metric
-from densezoo.errors import ConfigError, DataError
-from densezoo.functional.label_maps import IGNORE, warp_labels
+from densezoo.functional.label_maps import IGNORE
 from densezoo.metrics.records import same_kind
+from densezoo.metrics.semantic_maps import check_ignore_index, class_names, compared_maps, count_pairs, unanswered
 from densezoo.registry import METRICS
 from densezoo.types import Array, DatasetMeta, ImageTruth, Prediction, Sample
 
@@ -24,12 +24,12 @@ class MeanIoU:
     Scores of `compute`:
 
     * `mIoU`: mean over the classes that are annotated or predicted anywhere;
-    * `pixel_accuracy`: share of labelled pixels that are right;
-    * `mDice`: mean over the same classes of 2·overlap / (annotated + predicted);
-    * `mIoU/person`: IoU of every class; NaN where it is neither annotated nor predicted.
+    * `mIoU/person`: IoU of every class; NaN where it is neither annotated nor predicted;
+    * `mDice`: mean over the same classes of 2·overlap / (annotated + predicted), and `mDice/person`;
+    * `pixel_accuracy`: share of labelled pixels that are right.
 
-    `per_image` gives the first three over the image's own pixels. A labelled pixel without an answer, as beyond the map
-    of a network with valid convolutions, is wrong.
+    `per_image` gives the means and accuracy over the image's own pixels. A labelled pixel without an answer, as beyond
+    the map of a network with valid convolutions, is wrong.
 
     Args:
         meta: names the classes.
@@ -44,12 +44,8 @@ class MeanIoU:
 
     def __init__(self, meta: DatasetMeta, ignore_index: int = IGNORE) -> None:
         """Make an empty metric."""
-        if not meta.semantic_classes:
-            raise ConfigError("MeanIoU needs a data set with semantic maps that says its classes; this one has none")
-        if not 0 <= ignore_index <= IGNORE:
-            raise ConfigError(f"MeanIoU: ignore_index={ignore_index} must be 0 to {IGNORE}")
-        self.names = meta.semantic_classes
-        self.ignore_index = ignore_index
+        self.names = class_names(meta, "MeanIoU")
+        self.ignore_index = check_ignore_index(ignore_index, "MeanIoU")
         self._records: dict[int, Array] = {}
 
     def update(self, predictions: list[Prediction], samples: list[Sample]) -> None:
@@ -59,38 +55,20 @@ class MeanIoU:
             DataError: sample or prediction lacks what it is scored by, or holds labels that are no class.
         """
         for prediction, sample in zip(predictions, samples, strict=True):
-            if "error" in sample:
-                continue
-            if "truth" not in sample:
-                raise DataError(f"{sample['path']}: nothing annotated to compare with; evaluate on a set that has it")
-            truth = sample["truth"]
-            if "semantic" not in truth:
-                continue
-            if "semantic" not in prediction:
-                raise DataError(
-                    f"{sample['path']}: the model predicts no semantic map; MeanIoU needs a segmentation task"
-                )
-            answer = warp_labels(prediction["semantic"], sample["to_original"], truth["size"], IGNORE)
-            self._records[sample["image_id"]] = self._count(truth["semantic"], answer, sample["path"])
+            maps = compared_maps(prediction, sample, "MeanIoU")
+            if maps is not None:
+                self._records[sample["image_id"]] = self._count(*maps, sample["path"])
 
     def add_truth(self, image_id: int, truth: ImageTruth) -> None:
         """Count every labelled pixel of a file that no sample shows as one without an answer."""
         if "semantic" in truth:
-            nothing = np.full(truth["semantic"].shape, IGNORE, np.uint8)
-            self._records[image_id] = self._count(truth["semantic"], nothing, f"image {image_id}")
+            labels = truth["semantic"]
+            self._records[image_id] = self._count(labels, unanswered(labels), f"image {image_id}")
 
     def _count(self, truth: Array, answer: Array, where: str) -> Array:
         """Return (3, C) int64 pixels: annotated and answered alike, annotated, answered."""
         count = len(self.names)
-        pairs = np.bincount((truth.astype(np.uint16) << 8 | answer).ravel(), minlength=1 << 16).reshape(256, 256)
-        pairs[[self.ignore_index, IGNORE]] = 0
-        for labels, whose in ((pairs.sum(1), "annotated"), (pairs.sum(0), "predicted")):
-            wrong = np.flatnonzero(labels[count:IGNORE]) + count
-            if len(wrong):
-                raise DataError(
-                    f"{where}: {whose} labels {wrong.tolist()} are no classes; there are {count}, "
-                    f"{', '.join(self.names)}, and {IGNORE} means none"
-                )
+        pairs = count_pairs(truth, answer, self.names, where, self.ignore_index)
         counts = np.stack([pairs.diagonal(), pairs.sum(1), pairs.sum(0)])[:, :count]
         if self.ignore_index < count:  # answered where another label is annotated, it is wrong there and no more
             counts[:, self.ignore_index] = 0
@@ -101,11 +79,18 @@ class MeanIoU:
         factors = [1.0 if weights is None else weights.get(image_id, 0.0) for image_id in self._records]
         counts = np.array(list(self._records.values()), np.float64).reshape(-1, 3, len(self.names))
         total = np.tensordot(np.array(factors), counts, 1)
-        iou = _shares(total)[0]
-        return _means(total) | {f"mIoU/{name}": float(value) for name, value in zip(self.names, iou, strict=True)}
+        means, (iou, dice) = _means(total), _shares(total)
+        # those of classes follow their mean, as tables show them
+        return {
+            "mIoU": means["mIoU"],
+            **{f"mIoU/{name}": float(value) for name, value in zip(self.names, iou, strict=True)},
+            "mDice": means["mDice"],
+            **{f"mDice/{name}": float(value) for name, value in zip(self.names, dice, strict=True)},
+            "pixel_accuracy": means["pixel_accuracy"],
+        }
 
     def per_image(self) -> dict[int, dict[str, float]]:
-        """Return mIoU, pixel accuracy and mean Dice of each image."""
+        """Return mIoU, mean Dice and pixel accuracy of each image."""
         return {image_id: _means(counts) for image_id, counts in sorted(self._records.items())}
 
     def merge(self, other: Metric) -> None:
@@ -131,6 +116,6 @@ def _means(counts: Array) -> dict[str, float]:
     overlap, annotated, _ = counts.sum(1)
     return {
         "mIoU": float(iou[known].mean()) if known.any() else float("nan"),
-        "pixel_accuracy": float(overlap / annotated) if annotated else float("nan"),
         "mDice": float(dice[known].mean()) if known.any() else float("nan"),
+        "pixel_accuracy": float(overlap / annotated) if annotated else float("nan"),
     }

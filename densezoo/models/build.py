@@ -17,6 +17,7 @@ from densezoo.errors import ConfigError, near_names
 from densezoo.models.dense_model import DenseModel
 from densezoo.models.detector import Detector
 from densezoo.models.detector_parts import DETECTORS
+from densezoo.models.loss_weights import LOSS, GradNormWeights, build_loss_weights
 from densezoo.models.model import Model
 from densezoo.registry import ENCODERS, HEADS, NECKS, TASKS, check_kinds
 from densezoo.tasks.boxes import Boxes
@@ -29,6 +30,7 @@ def build_model(
     tasks: Mapping[str, Mapping[str, Any]] | None = None,
     meta: DatasetMeta | None = None,
     detector: Mapping[str, Any] | None = None,
+    loss_weights: Mapping[str, Any] | None = None,
 ) -> Model:
     """Build a model.
 
@@ -41,6 +43,7 @@ def build_model(
         detector: one of torchvision's detectors in place of heads, for a single task of type `Boxes`: its `type`, the
             `levels` that it reads (counted on the neck's, None for all), the `channels` that they are brought to, and
             numbers of torchvision's own constructor.
+        loss_weights: how the losses of several tasks are added, see `densezoo.models.loss_weights`; None = their sum.
 
     Returns:
         The model on the CPU, with torch's default weights (which Newell's network starts from, too); a `DenseModel`, or
@@ -50,8 +53,11 @@ def build_model(
         ConfigError: an unknown part, key or fed-back map, or a value that a part refuses.
     """
     _check_parts({"encoder": encoder, "neck": neck, "detector": detector}, tasks)
+    check_kinds({"loss_weights": dict | None}, {"loss_weights": loss_weights}, "")
     built_encoder = ENCODERS.build(encoder)
     if detector is not None:
+        if loss_weights is not None:
+            raise ConfigError("a detector has one task, and its losses are torchvision's; take loss_weights out")
         return _build_detector(detector, encoder, built_encoder, neck, tasks or {}, meta)
     configs = {name: dict(config) for name, config in (tasks or {}).items()}
     heads = {name: config.pop("head", {"type": "ConvHead"}) for name, config in configs.items()}
@@ -92,7 +98,13 @@ def build_model(
         }
         for stage_origins in (origins if built_tasks else ())
     ]
-    return DenseModel(built_encoder, built_neck, stage_heads, built_tasks, feedback)
+    weights = None if loss_weights is None else build_loss_weights(loss_weights, built_tasks)
+    if feedback and isinstance(weights, GradNormWeights):
+        raise ConfigError(
+            "loss_weights 'gradnorm' cannot tell the gradient of a task's own loss from what comes back by maps that "
+            "others read; take 'feedback' out of the neck's config, or take loss_weights=dict(type='uncertainty')"
+        )
+    return DenseModel(built_encoder, built_neck, stage_heads, built_tasks, feedback, weights)
 
 
 def _check_parts(parts: Mapping[str, Any], tasks: Any) -> None:
@@ -108,7 +120,7 @@ def _check_parts(parts: Mapping[str, Any], tasks: Any) -> None:
         raise ConfigError(f"tasks must be a dict such as dict(pose=dict(type='Pose', num_keypoints=17)), not {tasks!r}")
     for name in tasks or {}:
         # losses and scores are called 'task/name', fed-back maps 'task.map', and heads lie in a ModuleDict
-        if not isinstance(name, str) or not name.isidentifier() or hasattr(nn.ModuleDict(), name):
+        if not isinstance(name, str) or not name.isidentifier() or hasattr(nn.ModuleDict(), name) or name == LOSS:
             raise ConfigError(f"a task cannot be called {name!r}; take a plain word, such as 'pose'")
 
 

@@ -3,18 +3,22 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from densezoo.contracts import DecodesViews, Encoder, Head, Neck, Task
+from densezoo.contracts import DecodesViews, Encoder, Head, Neck, NeedsWholeImages, Task
 from densezoo.errors import ConfigError
 from densezoo.functional.grids import average_views
 from densezoo.layers.resize import resize_by
+from densezoo.models.loss_weights import LossWeights
 from densezoo.models.model import Model
-from densezoo.types import Batch, Grid, Maps, Outputs, Prediction, Pyramid, Targets
+from densezoo.models.tiles import lay_windows, look_through_windows, stitch
+from densezoo.tasks.finds_objects import FindsObjects
+from densezoo.types import ONE_VIEW, Batch, Grid, InferenceViews, Maps, Outputs, Prediction, Pyramid, Targets
 
 
 class DenseModel(Model):
@@ -39,6 +43,7 @@ class DenseModel(Model):
         heads: Sequence[Mapping[str, Head]] = (),
         tasks: Mapping[str, Task] | None = None,
         feedback: Sequence[tuple[str, str]] = (),
+        loss_weights: LossWeights | None = None,
     ) -> None:
         """Join the parts.
 
@@ -48,11 +53,13 @@ class DenseModel(Model):
             heads: one mapping from task name to head per stage; empty without tasks.
             tasks: what the maps mean.
             feedback: (task name, map name) of the maps that the neck gets back between stages.
+            loss_weights: how the losses of the tasks are added; None for their sum.
         """
         super().__init__(encoder, neck)
         self.heads = nn.ModuleList(nn.ModuleDict(cast(Mapping[str, nn.Module], stage)) for stage in heads)
         self.tasks = dict(tasks or {})
         self.feedback = list(feedback)
+        self.loss_weights = loss_weights
         self.to(memory_format=torch.channels_last)
 
     def forward(self, images: Tensor, stages: str = "all") -> dict[str, Outputs]:
@@ -90,13 +97,17 @@ class DenseModel(Model):
             is_last = index + 1 == self.num_stages
             read = set(tasks) if is_last or not last_only else set()
             needed = read if is_last else read | fed_back
-            maps = {task: self._head(index, task)(pyramid) for task in self.tasks if task in needed}
+            maps = {task: self._read(index, task, pyramid) for task in self.tasks if task in needed}
             for task in tasks:
                 if task in read:
                     outputs[task].append(maps[task])
             if self.neck is not None and not is_last:
                 x = self.neck.merge(index, x, finest, [maps[task][name] for task, name in self.feedback])
         return pyramids, outputs
+
+    def _read(self, stage: int, task: str, pyramid: Pyramid) -> Maps:
+        seen = pyramid if self.loss_weights is None else self.loss_weights.watch(task, pyramid)
+        return self._head(stage, task)(seen)
 
     def _head(self, stage: int, task: str) -> Head:
         return cast(Head, cast(nn.ModuleDict, self.heads[stage])[task])
@@ -117,14 +128,17 @@ class DenseModel(Model):
 
         Sum them over processes and accumulated batches, and give the sums to `losses`.
         """
-        return {
+        found = {
             f"{name}/{key}": value
             for name, task in self.tasks.items()
             for key, value in task.normalisers(batch).items()
         }
+        return found if self.loss_weights is None else found | self.loss_weights.normalisers(batch)
 
     def losses(self, batch: Batch, normalisers: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
         """Return `'task/loss'` to a 0-d float32 loss, summed over stages; the training loss is the sum of them all.
+
+        They are weighted, and what learned weights add is among them as `'loss_weights/task'`.
 
         Args:
             batch: on the device of the model.
@@ -149,41 +163,37 @@ class DenseModel(Model):
                 for key, value in stage_losses.items():
                     label = f"{name}/{key}"
                     totals[label] = totals[label] + value if label in totals else value
-        return totals
+        return totals if self.loss_weights is None else self.loss_weights(totals, batch, shared)
 
     @torch.no_grad()
-    def predict(
-        self, batch: Batch, flip_test: bool = False, scales: Sequence[float] = (1.0,)
-    ) -> dict[str, list[Prediction]]:
+    def predict(self, batch: Batch, views: InferenceViews = ONE_VIEW) -> dict[str, list[Prediction]]:
         """Return task name to N predictions of the last stage, in network pixels.
 
         Set the model to `eval` first; this does not change it.
 
         Args:
             batch: `images` is all that is read.
-            flip_test: average the maps with those of the mirrored images, where both views have them.
-            scales: factors on the images' sides, each of which is a view. Tasks that find boxes suppress those of all
-                views together; for others the maps of all are averaged, on the cells of the scale nearest 1.
+            views: how often to look. Maps of mirrored images are averaged with those of the image, where both have
+                them. Tasks that find boxes suppress those of all scales and windows together; for others the maps of
+                windows are put together, and those of all scales averaged, on the cells of the scale nearest 1.
 
         Raises:
-            ConfigError: the model has no tasks, or a task cannot mirror its maps.
+            ConfigError: the model has no tasks, a task cannot mirror its maps, or windows do not suit network or task.
         """
-        return self.decode(self.look(batch, flip_test, scales))
+        return self.decode(self.look(batch, views))
 
     @torch.no_grad()
-    def look(
-        self, batch: Batch, flip_test: bool = False, scales: Sequence[float] = (1.0,)
-    ) -> dict[str, list[tuple[Maps, Grid]]]:
+    def look(self, batch: Batch, views: InferenceViews = ONE_VIEW) -> dict[str, list[tuple[Maps, Grid]]]:
         """Return task name to activated maps of the last stage and where they lie, for each scale; see `predict`.
 
-        The scale nearest 1 comes first.
-        With `flip_test` they are averaged with those of the mirrored image, or stand beside them under other names.
+        The scale nearest 1 comes first. A task that finds boxes has maps for each window of each scale. Those of
+        mirrored images are averaged with those of the image, or stand beside them under other names.
         """
         self._check_tasks()
         images = self._normalise(batch["images"])
-        ordered = sorted(scales, key=lambda scale: abs(math.log(scale)))
-        views = [self._view(images, scale, flip_test) for scale in ordered]
-        return {name: [view[name] for view in views] for name in self.tasks}
+        ordered = sorted(views.scales, key=lambda scale: abs(math.log(scale)))
+        found = [self._at_scale(images, scale, views) for scale in ordered]
+        return {name: [pair for of_scale in found for pair in of_scale[name]] for name in self.tasks}
 
     def decode(self, views: Mapping[str, Sequence[tuple[Maps, Grid]]]) -> dict[str, list[Prediction]]:
         """Return task name to N predictions from what `look` gave."""
@@ -197,17 +207,46 @@ class DenseModel(Model):
                     predictions[name] = task.decode(*average_views(own))
         return predictions
 
-    def _view(self, images: Tensor, scale: float, flip_test: bool) -> dict[str, tuple[Maps, Grid]]:
+    def _at_scale(self, images: Tensor, scale: float, views: InferenceViews) -> dict[str, list[tuple[Maps, Grid]]]:
         """Return task name to the activated maps of normalised images at one scale, and where they lie unscaled."""
         scaled = resize_by(images, scale)
-        outputs = self(scaled, "last")
-        mirrored = self(self._mirror(scaled), "last") if flip_test else None
-        views = {}
+        size = (images.shape[-2], images.shape[-1])
+        if views.window is None:
+            found = {name: [pair] for name, pair in self._look_once(scaled, views.flip).items()}
+        else:
+            found = self._through_windows(scaled, views.window, views)
+        if scale != 1:
+            found = {name: [(maps, _unscale(grid, scale, size)) for maps, grid in own] for name, own in found.items()}
+        return found
+
+    def _through_windows(
+        self, images: Tensor, window: tuple[int, int], views: InferenceViews
+    ) -> dict[str, list[tuple[Maps, Grid]]]:
+        """Return task name to the activated maps of normalised images: of each window where boxes are found."""
         for name, task in self.tasks.items():
-            grid = self.grid(self.num_stages - 1, name, outputs[name][0], scaled)
-            if mirrored is not None and any(grid.origin) and not _is_symmetric(grid, scaled):
+            if isinstance(task, NeedsWholeImages):
+                raise ConfigError(f"task {name!r} needs whole images; take engine.window out of the config")
+        encoder, heads = self.encoder, cast(nn.ModuleDict, self.heads[-1]).values()
+        coarsest = (encoder.strides[-1], encoder.origins[-1]) if self.neck is None else self.neck.coarsest
+        lost = max(cast(Head, head).origin for head in heads)
+        tiling = lay_windows((images.shape[-2], images.shape[-1]), window, views.overlap, coarsest, lost)
+        found = look_through_windows(images, tiling, partial(self._look_once, flip=views.flip))
+        return {
+            # boxes that two windows see are suppressed
+            name: pairs if isinstance(self.tasks[name], FindsObjects) else [stitch(pairs)]
+            for name, pairs in found.items()
+        }
+
+    def _look_once(self, images: Tensor, flip: bool) -> dict[str, tuple[Maps, Grid]]:
+        """Return task name to the activated maps of normalised images, and where they lie."""
+        outputs = self(images, "last")
+        mirrored = self(self._mirror(images), "last") if flip else None
+        found = {}
+        for name, task in self.tasks.items():
+            grid = self.grid(self.num_stages - 1, name, outputs[name][0], images)
+            if mirrored is not None and any(grid.origin) and not _is_symmetric(grid, images):
                 raise ConfigError(
-                    f"the maps of task {name!r} do not lie in the middle of images {scaled.shape[-1]} pixels wide, as "
+                    f"the maps of task {name!r} do not lie in the middle of images {images.shape[-1]} pixels wide, as "
                     "those of convolutions without padding may not, so mirrored ones do not fit; take flip_test=False"
                 )
             with torch.autocast(images.device.type, enabled=False):
@@ -218,12 +257,8 @@ class DenseModel(Model):
                     other = task.activate(inside)
                     shared = {key: (maps[key] + other[key]) / 2 for key in maps.keys() & other.keys()}
                     maps = {**maps, **other, **shared}  # what only one view has is decoded beside the other
-            if scale != 1:
-                origin = (grid.origin[0] / scale, grid.origin[1] / scale)
-                size = (images.shape[-2], images.shape[-1])
-                grid = replace(grid, stride=grid.stride / scale, origin=origin, image_size=size)
-            views[name] = (maps, grid)
-        return views
+            found[name] = (maps, grid)
+        return found
 
     def _mirror(self, images: Tensor) -> Tensor:
         """Mirror normalised images so that the cells of all maps lie as in the original.
@@ -238,6 +273,12 @@ class DenseModel(Model):
     def _check_tasks(self) -> None:
         if not self.tasks:
             raise ConfigError("this model was built without tasks; give tasks=dict(...) to train it or to predict")
+
+
+def _unscale(grid: Grid, scale: float, size: tuple[int, int]) -> Grid:
+    """Return where the cells of a scaled image lie in the image (height, width)."""
+    origin = (grid.origin[0] / scale, grid.origin[1] / scale)
+    return replace(grid, stride=grid.stride / scale, origin=origin, image_size=size)
 
 
 def _is_symmetric(grid: Grid, images: Tensor) -> bool:

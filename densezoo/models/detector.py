@@ -22,13 +22,14 @@ from torchvision.ops import batched_nms
 
 from densezoo.contracts import Encoder, Neck
 from densezoo.errors import ConfigError, near_names
+from densezoo.functional.annotated import annotated
 from densezoo.functional.object_cells import learned_objects
 from densezoo.layers.resize import resize_by
 from densezoo.models.detector_levels import Projections, freeze_unread, level_arguments, levels_of
 from densezoo.models.detector_parts import DETECTORS, Padding, Reader, check_options, keep_exact
 from densezoo.models.model import Model
 from densezoo.tasks.boxes import Boxes
-from densezoo.types import Batch, Prediction, Pyramid
+from densezoo.types import ONE_VIEW, Batch, InferenceViews, Prediction, Pyramid
 
 FOUND = ("boxes", "scores", "labels")
 
@@ -137,9 +138,8 @@ class Detector(Model):
         return [{**one, "labels": one["labels"] - self._background} for one in found]
 
     def normalisers(self, batch: Batch) -> dict[str, Tensor]:
-        """Return the number of images, as `'task/images'`; see `losses`."""
-        images = batch["images"]
-        return {f"{self.task_name}/images": torch.tensor(float(len(images)), device=images.device)}
+        """Return the number of images whose boxes are annotated, as `'task/images'`; see `losses`."""
+        return {f"{self.task_name}/images": annotated(batch, "boxes").sum().float()}
 
     def losses(self, batch: Batch, normalisers: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
         """Return `'task/loss'` to a 0-d float32 loss, by torchvision's names (`classification`, `bbox_regression`, …).
@@ -149,18 +149,15 @@ class Detector(Model):
 
         Args:
             batch: on the device of the model. Crowds, padding, labels of no class and boxes without an area in the
-                image are left out, the others are clipped to the image. Without `boxes` it weighs nothing.
+                image are left out, the others are clipped to the image. Images without annotated boxes weigh nothing.
             normalisers: what `normalisers` gave, summed over all that makes one step; None takes this batch alone.
         """
-        own = self.normalisers(batch)
-        share = {name: value / (own if normalisers is None else normalisers)[name] for name, value in own.items()}
-        weight = share[f"{self.task_name}/images"] * float("boxes" in batch)
+        name, own = f"{self.task_name}/images", self.normalisers(batch)
+        weight = own[name] / (own if normalisers is None else normalisers)[name].clamp(min=1)
         self.detector.train()  # what torchvision goes by; no layer of its heads does
         images, targets = self._normalise(batch["images"]), self._targets(batch)
-        if "readable" in batch:  # torchvision would take the others for background
-            rows = batch["readable"].nonzero()[:, 0].tolist()
-            weight = weight * float(len(rows) > 0)
-            rows = rows or [0]
+        if "annotated" in batch:  # torchvision would take the others for background
+            rows = annotated(batch, "boxes").nonzero()[:, 0].tolist() or [0]
             images, targets = images[rows], [targets[row] for row in rows]
         losses: dict[str, Tensor] = self.detector(images, targets)
         return {
@@ -175,28 +172,30 @@ class Detector(Model):
         return [{"boxes": own[chosen], "labels": label[chosen]} for own, label, chosen in rows]
 
     @torch.no_grad()
-    def predict(
-        self, batch: Batch, flip_test: bool = False, scales: Sequence[float] = (1.0,)
-    ) -> dict[str, list[Prediction]]:
+    def predict(self, batch: Batch, views: InferenceViews = ONE_VIEW) -> dict[str, list[Prediction]]:
         """Return the task's name to N predictions, in network pixels: boxes, scores from the best down, labels from 0.
 
         Set the model to `eval` first; this does not change the mode of encoder and neck.
 
         Args:
             batch: `images` is all that is read.
-            flip_test: detect in the mirrored images as well and mirror what is found there back. Of the boxes of all
-                views that overlap by more than the detector's own threshold for the same class, the best scoring one
-                stays, as it is; nothing is averaged. The detector's number per image stays the most.
-            scales: factors on the images' sides, each of which is a view, or with `flip_test` two.
+            views: how often to look. What is found in mirrored images is mirrored back. Of the boxes of all views that
+                overlap by more than the detector's own threshold for the same class, the best scoring one stays, as it
+                is; nothing is averaged. The detector's number per image stays the most.
+
+        Raises:
+            ConfigError: windows are asked for.
         """
+        if views.window is not None:
+            raise ConfigError("torchvision's detectors look at whole images; leave engine.window out, or --window")
         images = self._normalise(batch["images"])
-        views = []
-        for scale in scales:
+        looks = []
+        for scale in views.scales:
             scaled = resize_by(images, scale)
-            views.append([_bring_back(found, scale) for found in self(scaled)])
-            if flip_test:
-                views.append([_bring_back(found, scale, scaled.shape[-1]) for found in self(scaled.flip(-1))])
-        found = views[0] if len(views) == 1 else [self._join(of_image) for of_image in zip(*views, strict=True)]
+            looks.append([_bring_back(found, scale) for found in self(scaled)])
+            if views.flip:
+                looks.append([_bring_back(found, scale, scaled.shape[-1]) for found in self(scaled.flip(-1))])
+        found = looks[0] if len(looks) == 1 else [self._join(of_image) for of_image in zip(*looks, strict=True)]
         return {self.task_name: [_to_prediction(one) for one in found]}
 
     def _rules(self) -> Any:

@@ -1,14 +1,15 @@
 """What the engine knows of a model: an encoder, a neck, tasks that score it, and the calls of a training."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
 from densezoo.contracts import Encoder, Neck, ScoredTask
 from densezoo.errors import ConfigError
-from densezoo.types import Batch, Prediction, Pyramid
+from densezoo.models.loss_weights import LossWeights
+from densezoo.types import ONE_VIEW, Batch, InferenceViews, Prediction, Pyramid
 
 
 class Model(nn.Module, ABC):
@@ -19,6 +20,7 @@ class Model(nn.Module, ABC):
         neck: pyramid to one pyramid per stage; None where the encoder is read.
         num_stages: of the neck, or 1.
         tasks: task name to task.
+        loss_weights: how the losses of the tasks are added; None = their sum.
     """
 
     encoder: Encoder
@@ -33,6 +35,7 @@ class Model(nn.Module, ABC):
         self.encoder = encoder
         self.neck = neck
         self.num_stages = neck.num_stages if neck is not None else 1
+        self.loss_weights: LossWeights | None = None
         std = torch.tensor(encoder.std)
         self.register_buffer("pixel_scale", (1 / (255 * std))[:, None, None], persistent=False)
         self.register_buffer("pixel_shift", (-torch.tensor(encoder.mean) / std)[:, None, None], persistent=False)
@@ -58,17 +61,14 @@ class Model(nn.Module, ABC):
         """
 
     @abstractmethod
-    def predict(
-        self, batch: Batch, flip_test: bool = False, scales: Sequence[float] = (1.0,)
-    ) -> dict[str, list[Prediction]]:
+    def predict(self, batch: Batch, views: InferenceViews = ONE_VIEW) -> dict[str, list[Prediction]]:
         """Return task name to N predictions, in network pixels.
 
         Set the model to `eval` first; this does not change it.
 
         Args:
             batch: `images` is all that is read.
-            flip_test: look at the mirrored images as well.
-            scales: factors on the images' sides, each of which is a view.
+            views: how often to look.
         """
 
     def _normalise(self, images: Tensor) -> Tensor:

@@ -127,6 +127,7 @@ class StagedNeck(nn.Module):
         out_origins: of every stage, the image coordinate, in pixels, of the corner of the first cell of every level
             that is read.
         num_stages: N.
+        coarsest: stride of the coarsest level, and where its first cell begins in the first stage.
     """
 
     def __init__(
@@ -155,6 +156,8 @@ class StagedNeck(nn.Module):
         self.out_channels = [last.channels[level] for level in last.out]
         self.out_strides = [last.strides[level] for level in last.out]
         self.out_origins = [[plan.origins[level] for level in last.out] for plan in plans]
+        bottom = max(plans[0].coarsest, last.out[-1])
+        self.coarsest = (plans[0].strides[bottom], plans[0].origins[bottom])
         self.fed_back = feedback_channels > 0 and len(plans) > 1
         self.stages = nn.ModuleList(Stage(plan, down, walk, post) for plan in plans)
         self.merges = nn.ModuleList(

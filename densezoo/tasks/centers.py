@@ -28,6 +28,7 @@ from torch import Tensor
 
 from densezoo.contracts import Metric
 from densezoo.errors import ConfigError, near_names
+from densezoo.functional.annotated import annotated
 from densezoo.functional.boxes import clip_boxes, soft_nms
 from densezoo.functional.center_decoding import find_centers, find_keypoints
 from densezoo.functional.center_targets import box_targets, keypoint_targets
@@ -133,7 +134,8 @@ class Centers(FindsObjects):
         if self.num_keypoints:
             keypoints, labelled = self._joints(batch, present, size)
             more = keypoint_targets(keypoints[..., :2], labelled & spots.present[..., None], spots, radii, grid)
-            more["weights"]["keypoint_heat"] *= known_images(batch) * float("keypoints" in batch)
+            posed = annotated(batch, "keypoints").float()[:, None, None, None]
+            more["weights"]["keypoint_heat"] *= known_images(batch) * posed
             targets = Targets(maps=targets["maps"] | more["maps"], weights=targets["weights"] | more["weights"])
         return targets
 

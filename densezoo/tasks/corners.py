@@ -24,15 +24,10 @@ from torch import Tensor
 
 from densezoo.errors import ConfigError, near_names
 from densezoo.functional.boxes import soft_nms
-from densezoo.functional.corner_losses import focal_loss, focal_weights, offset_loss, pull_and_push
+from densezoo.functional.corner_losses import focal_loss, focal_weights, offset_loss
 from densezoo.functional.corner_rules import RULES
-from densezoo.functional.corner_targets import (
-    RADII,
-    draw_gaussians,
-    gaussian_radius,
-    put_in_cells,
-    take_from_cells,
-)
+from densezoo.functional.corner_targets import RADII, draw_gaussians, gaussian_radius, put_in_cells, take_from_cells
+from densezoo.functional.embedding_losses import hinge, pull_and_push
 from densezoo.functional.grids import image_size
 from densezoo.functional.grouping import Corners as FoundCorners
 from densezoo.functional.grouping import find_corners, pair_corners
@@ -179,7 +174,10 @@ class Corners(FindsObjects):
         pixels, cells, low = image_size(grid)[::-1], grid.size[::-1], list(grid.origin)
         step = [float(grid.stride)] * 2
         if self.cells == "image":
-            step = [(side - 2 * lost) / count for side, lost, count in zip(pixels, low, cells, strict=True)]
+            sides = [side - 2 * lost for side, lost in zip(pixels, low, strict=True)]
+            # cells that end elsewhere are those of a window of the image, and lie by their stride
+            whole = [abs(side - count * grid.stride) < grid.stride for side, count in zip(sides, cells, strict=True)]
+            step = [side / count if ok else grid.stride for side, count, ok in zip(sides, cells, whole, strict=True)]
         ends = (lost + count * each for lost, count, each in zip(low, cells, step, strict=True))
         return low, [min(end, side) for end, side in zip(ends, pixels, strict=True)], step
 
@@ -214,12 +212,12 @@ class Corners(FindsObjects):
             else:
                 offset = offset + offset_loss(maps[name], targets["maps"][name], targets["weights"][name])
             embeddings.append(take_from_cells(maps[f"{corner}_embedding"], cells[:, number])[:, 0])
-        first, second = embeddings
-        pull, push = pull_and_push(first, second, present, slack)
+        points = torch.stack(embeddings, -1)
+        pull, push = pull_and_push(points, present[..., None].expand_as(points), hinge, slack)
         return {
             "heat": heat / normalisers["heat"].clamp(min=1),
             "offset": self.offset_weight * offset / (normalisers["offset"] + slack).clamp(min=slack or 1.0),
-            "pull": self.pull_weight * pull,
+            "pull": self.pull_weight * len(CORNERS) * pull,  # their sum, not their mean
             "push": self.push_weight * push,
         }
 

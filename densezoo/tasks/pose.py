@@ -4,7 +4,6 @@ Newell, Yang, Deng, "Stacked Hourglass Networks for Human Pose Estimation", ECCV
 Deviation: Gaussians are not cut off (the original draws 7×7 cells, beyond which they are below 0.012).
 """
 
-import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -15,8 +14,9 @@ from torch import Tensor
 from densezoo.contracts import Metric
 from densezoo.errors import ConfigError, DataError, near_names
 from densezoo.functional import heatmaps, losses
-from densezoo.functional.oks import sigmas_of
+from densezoo.functional.annotated import annotated
 from densezoo.registry import METRICS, TASKS
+from densezoo.tasks.pose_metrics import default_metrics
 from densezoo.types import Batch, DatasetMeta, Grid, Maps, Prediction, Sample, Targets
 
 MAP = "heatmap"
@@ -24,8 +24,6 @@ TARGETS = ("quantised", "unbiased")
 JOINTS = ("zero_target", "mask", "visible_only")
 LOSSES = ("mse", "cross_entropy")
 REFINEMENTS = ("none", "quarter", "dark")
-
-logger = logging.getLogger("densezoo")
 
 
 @TASKS.register()
@@ -151,7 +149,8 @@ class Pose:
 
     def _joint_masks(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return (N, P, K) bools: joints that are labelled inside the image, and joints that the loss sees."""
-        keypoints, valid = self._keypoints(batch), batch["valid"][..., None]
+        keypoints = self._keypoints(batch)
+        valid = (batch["valid"] & annotated(batch, "keypoints")[:, None])[..., None]
         if "crowd" in batch:
             valid = valid & ~batch["crowd"][..., None]
         if keypoints.shape[2] != self.num_keypoints:
@@ -167,7 +166,7 @@ class Pose:
         return labelled, labelled
 
     def _keypoints(self, batch: Batch) -> Tensor:
-        """Return (N, P, K, 3), unlabelled where the batch has none, as when none of its images could be read."""
+        """Return (N, P, K, 3), unlabelled where the batch has none."""
         if "keypoints" in batch:
             return batch["keypoints"]
         valid = batch["valid"]
@@ -246,6 +245,8 @@ class Pose:
         """
         total, count = np.zeros((self.num_keypoints, 2)), np.zeros((self.num_keypoints, 1))
         for sample in samples:
+            if "keypoints" not in sample:
+                continue
             labelled = sample["keypoints"][..., 2:] > 0
             total += (sample["keypoints"][..., :2] * labelled).sum(0)
             count += labelled.sum(0)
@@ -262,23 +263,10 @@ class Pose:
             ConfigError: the task was built without `meta`, or a metric refuses its config or the data set.
         """
         meta = self._known_meta("a metric")
-        configs = _default_metrics(meta) if self.metric_configs is None else self.metric_configs
+        configs = default_metrics(meta) if self.metric_configs is None else self.metric_configs
         return [METRICS.build(config, meta=meta) for config in configs]
 
     def _known_meta(self, who: str) -> DatasetMeta:
         if self.meta is None:
             raise ConfigError(f"Pose: {who} needs to know the keypoints; build the model with the data set's meta")
         return self.meta
-
-
-def _default_metrics(meta: DatasetMeta) -> list[dict[str, Any]]:
-    """Return configs of OKS AP and PCK, or of PCK alone, and then say why in the log."""
-    pck = {"type": "PCK", "normalizer": "torso" if meta.has_torso else "box"}
-    if sigmas_of(meta):
-        return [{"type": "KeypointAP"}, pck]
-    logger.warning(
-        "no OKS AP, only PCK: nobody published OKS sigmas for these %d keypoints; to get AP, give "
-        "dict(type='KeypointAP', sigmas=[…]) with one number per keypoint in the task's metrics",
-        meta.num_keypoints,
-    )
-    return [pck]

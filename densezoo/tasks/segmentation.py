@@ -5,6 +5,7 @@ Fully convolutional networks (Long, Shelhamer, Darrell 2015, https://arxiv.org/a
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,10 @@ from torch import Tensor
 from densezoo.contracts import Metric
 from densezoo.errors import ConfigError, DataError, near_names
 from densezoo.functional import segmentation_losses as losses
+from densezoo.functional.border_weights import BorderWeight
 from densezoo.functional.grids import at_cells, bring_to_image, covered, image_size
 from densezoo.functional.label_maps import IGNORE
-from densezoo.registry import METRICS, TASKS
+from densezoo.registry import METRICS, TASKS, check_arguments
 from densezoo.types import Array, Batch, DatasetMeta, Grid, Maps, Prediction, Sample, Targets
 
 MAP = "logits"
@@ -50,6 +52,7 @@ class Segmentation:
         label_smoothing: float = 0.0,
         focal_gamma: float = 2.0,
         metrics: Sequence[Mapping[str, Any]] | None = None,
+        border_weight: Mapping[str, float] | None = None,
     ) -> None:
         """Make the task.
 
@@ -63,7 +66,11 @@ class Segmentation:
                 is better made 255 by the data set, with `semantic_ignore` of CocoScenes.
             label_smoothing: share of the target that cross-entropy spreads over all classes.
             focal_gamma: how much focal loss lowers well-classified pixels.
-            metrics: configs of the metrics, the first of which ranks models; None takes MeanIoU.
+            metrics: configs of the metrics, the first of which ranks models; None takes MeanIoU. One whose class says
+                `reads_probabilities = True` gets those of every pixel, too.
+            border_weight: `dict(w0=10, sigma=5)`: background between neighbouring objects weighs more in cross-entropy
+                and focal loss, see `densezoo.functional.border_weights`. Objects are the samples' instance masks, or
+                where they have none the connected areas of labels other than 0.
 
         Raises:
             ConfigError: a value that cannot be, or `num_classes` differs from the data set's.
@@ -81,6 +88,8 @@ class Segmentation:
             raise ConfigError(f"Segmentation: class_weights must be {num_labels} numbers from 0, not {class_weights!r}")
         if class_weights is not None and not set(factors) & set(PIXEL_LOSSES):
             raise ConfigError(f"Segmentation: class_weights belong to {' and '.join(PIXEL_LOSSES)}; take them out")
+        if border_weight is not None and not set(factors) & set(PIXEL_LOSSES):
+            raise ConfigError(f"Segmentation: border_weight belongs to {' and '.join(PIXEL_LOSSES)}; take it out")
         if not 0 <= label_smoothing < 1 or (label_smoothing and "cross_entropy" not in factors):
             raise ConfigError(
                 f"Segmentation: label_smoothing={label_smoothing} must be from 0 to below 1, and needs cross_entropy"
@@ -109,6 +118,10 @@ class Segmentation:
         self.ignore_index = ignore_index
         self.label_smoothing = label_smoothing
         self.focal_gamma = focal_gamma
+        self.border_weight: BorderWeight | None = None
+        if border_weight is not None:
+            check_arguments(BorderWeight, border_weight, {}, "Segmentation: border_weight")
+            self.border_weight = BorderWeight(**border_weight)
         given = [{"type": "MeanIoU", "ignore_index": ignore_index}] if metrics is None else metrics
         self.metric_configs = [dict(metric) for metric in given]
 
@@ -122,7 +135,8 @@ class Segmentation:
         Returns:
             maps: `logits` (N, L, h, w) uint8, 1 for the label of the pixel at the cell's centre; L is C, or 2 where C
                 is 1. weights: `logits` (N, 1, h, w) float32, 0 where that pixel has no label. semantic: (N, H, W) int64
-                labels of the image's pixels, 255 also beyond the map. grid: as it came.
+                labels of the image's pixels, 255 also beyond the map. grid: as it came. With `border_weight`:
+                pixel_weights (N, H, W).
         """
         labels = self._labels(batch)
         cells = at_cells(labels, grid)[:, None]
@@ -130,12 +144,15 @@ class Segmentation:
         one_hot = torch.zeros(len(cells), self.num_labels, *grid.size, dtype=torch.uint8, device=cells.device)
         one_hot.scatter_(1, cells.where(known, 0), known.to(torch.uint8))
         reached = covered(grid, (labels.shape[-2], labels.shape[-1]), labels.device)
-        return Targets(
+        targets = Targets(
             maps={MAP: one_hot},
             weights={MAP: known.float()},
             semantic=labels.where(reached, IGNORE),
             grid=grid,
         )
+        if self.border_weight is not None:
+            targets["pixel_weights"] = self.border_weight.of_batch(batch, labels)
+        return targets
 
     def _labels(self, batch: Batch) -> Tensor:
         """Return (N, H, W) int64 labels, 255 where none is or where it is to be ignored."""
@@ -154,14 +171,14 @@ class Segmentation:
 
     def loss(self, maps: Maps, targets: Targets, normalisers: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return loss name to that loss times its factor; zero where nothing is labelled."""
-        labels = targets["semantic"]
+        labels, pixel_weights = targets["semantic"], targets.get("pixel_weights")
         logits = bring_to_image(maps[MAP].float(), targets["grid"], (labels.shape[-2], labels.shape[-1]))
         totals = {}
         for name, factor in self.factors.items():
             if name == "cross_entropy":
-                total = losses.cross_entropy(logits, labels, self.class_weights, self.label_smoothing)
+                total = losses.cross_entropy(logits, labels, self.class_weights, self.label_smoothing, pixel_weights)
             elif name == "focal":
-                total = losses.focal(logits, labels, self.class_weights, self.focal_gamma)
+                total = losses.focal(logits, labels, self.class_weights, self.focal_gamma, pixel_weights)
             else:
                 total = losses.dice(logits, labels) if name == "dice" else losses.lovasz(logits, labels)
             totals[name] = factor * total / normalisers[name].clamp(min=1)
@@ -182,27 +199,41 @@ class Segmentation:
     def decode(self, maps: Maps, grid: Grid) -> list[Prediction]:
         """Find the most likely label of every pixel of the image.
 
-        Logarithms of probabilities are interpolated, which gives the same labels as to interpolate the logits (where
-        none is more than 87 below the highest, the least that float32 tells apart).
+        Logarithms of probabilities are interpolated, which gives the same labels, and probabilities, as to interpolate
+        the logits (where none is more than 87 below the highest, the least that float32 tells apart).
 
         Args:
             maps: activated `logits` (N, L, h, w), or a target.
             grid: where the map's cells lie.
 
         Returns:
-            N predictions with `semantic` (H, W) uint8, 255 beyond the map, and no instances.
+            N predictions with `semantic` (H, W) uint8, 255 beyond the map, and no instances. Where a metric of the task
+            reads them, with `probabilities` (L, H, W) float32: the softmax of what `semantic` is the argmax of, and 0
+            beyond the map.
         """
         values = maps[MAP].float()
         size = image_size(grid)
-        labels = bring_to_image(values.clamp(min=torch.finfo(values.dtype).tiny).log(), grid, size).argmax(1)
-        found = labels.to(torch.uint8).where(covered(grid, size, values.device), IGNORE)
-        return [_prediction(semantic) for semantic in found.cpu().numpy()]
+        logs = bring_to_image(values.clamp(min=torch.finfo(values.dtype).tiny).log(), grid, size)
+        reached = covered(grid, size, values.device)
+        found = logs.argmax(1).to(torch.uint8).where(reached, IGNORE)
+        predictions = [_prediction(semantic) for semantic in found.cpu().numpy()]
+        if self._reads_probabilities:
+            for prediction, each in zip(predictions, (logs.softmax(1) * reached).cpu().numpy(), strict=True):
+                prediction["probabilities"] = each
+        return predictions
+
+    @cached_property
+    def _reads_probabilities(self) -> bool:
+        """Whether a metric asks for them, by an attribute of that name."""
+        # a metric that is not registered here is no matter until something is scored
+        chosen = {str(config.get("type")).removeprefix("densezoo.") for config in self.metric_configs}
+        return any(getattr(METRICS.get(name), "reads_probabilities", False) for name in chosen & set(METRICS.names()))
 
     def constant_prediction(self, samples: Iterable[Sample]) -> Prediction:
         """Return the most frequent label of each pixel; where no sample labels a pixel, the most frequent of all.
 
         Args:
-            samples: warped to the network's size.
+            samples: warped to the network's size; of different sizes they are laid corner on corner.
 
         Raises:
             DataError: no sample has a labelled pixel.
@@ -211,8 +242,8 @@ class Segmentation:
         for sample in samples:
             if "semantic" in sample:
                 labels = np.where(sample["semantic"] == self.ignore_index, IGNORE, sample["semantic"])
-                found = labels == np.arange(self.num_labels)[:, None, None]
-                counts = found.astype(np.int32) if counts is None else counts + found
+                found = (labels == np.arange(self.num_labels)[:, None, None]).astype(np.int32)
+                counts = found if counts is None else _add(counts, found)
         if counts is None or not counts.any():
             raise DataError("the most frequent label needs samples with semantic maps, and there is none")
         overall = counts.sum((1, 2)).argmax()
@@ -229,6 +260,16 @@ class Segmentation:
                 "Segmentation: a metric needs to know the classes; build the model with the data set's meta"
             )
         return [METRICS.build(config, meta=self.meta) for config in self.metric_configs]
+
+
+def _add(one: Array, other: Array) -> Array:
+    """Add (L, h, w) counts that begin at the same corner."""
+    if one.shape == other.shape:
+        return one + other
+    total = np.zeros(np.maximum(one.shape, other.shape), one.dtype)
+    for counts in (one, other):
+        total[:, : counts.shape[1], : counts.shape[2]] += counts
+    return total
 
 
 def _prediction(semantic: Array) -> Prediction:

@@ -58,7 +58,7 @@ def test_test_prints_a_table_and_writes_results_that_pycocotools_reads(trained, 
     out = capsys.readouterr().out
     assert "pose/PCK@0.2" in out
     assert "baseline" in out
-    assert files(folder) == ["curves.png", "metrics.json", "per_image.csv", "predictions.json"]
+    assert files(folder) == ["curves.png", "draws.json", "metrics.json", "per_image.csv", "predictions.json"]
     metrics = json.loads((folder / "metrics.json").read_text())
     assert metrics["flip_test"] is True
     assert metrics["scales"] == [1, 0.5]
@@ -82,7 +82,7 @@ def test_test_prints_a_table_and_writes_results_that_pycocotools_reads(trained, 
     assert {int(row["image_id"]) for row in rows} <= set(truth.getImgIds())
     assert any(name.startswith("pose/PCK") for name in rows[0])
     assert main(["test", str(config), str(checkpoint), "--cases", "2"]) == 0
-    assert files(checkpoint.parents[1] / "test-2") == sorted([*files(folder), "best.png", "worst.png"])
+    assert files(checkpoint.parents[1] / "test-2") == sorted({*files(folder), "best.png", "worst.png"} - {"draws.json"})
 
 
 def test_predict_draws_any_size_and_answers_in_the_files_pixels(trained, tmp_path, capsys):
@@ -242,11 +242,15 @@ def test_every_tool_runs_as_a_script_from_anywhere(script, tmp_path):
         "browse_data": ["--out", "out"],
         "profile": [],
         "convert_checkpoint": ["bearpaw", "--out", "out.pt"],
+        "sharing": ["pose=none"],
     }[script]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    what = "checkpoint" if script == "convert_checkpoint" else "config file"
+    what = {
+        "convert_checkpoint": "no checkpoint missing.py; ",
+        "sharing": "missing.py/metrics.json is not what densezoo test writes",
+    }.get(script, "no config file missing.py; ")
     assert done.returncode == 2
-    assert done.stderr.startswith(f"densezoo {script}: no {what} missing.py; ")
+    assert done.stderr.startswith(f"densezoo {script}: {what}")
     assert done.stderr.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
 

@@ -18,17 +18,21 @@ META = DatasetMeta(
     flip_pairs=((1, 2), (3, 4)),
     sigmas=(0.1,) * 5,
     semantic_classes=("background", "person"),
+    volume_slices=(3, 2.0),
 )
 REQUIRED = {
+    "AssociativeEmbedding": {"num_keypoints": 5},
     "Centers": {"num_classes": 2},
     "Corners": {"num_classes": 2},
     "Pose": {"num_keypoints": 5},
     "Segmentation": {"num_classes": 2},
+    "Volume": {"num_slices": 3},
     "ScoreSum": {"channels": 16},
     "Timm": {"model": "mobilenetv3_small_050"},
 }
 """Arguments of parts that have no default."""
 SMALL = {
+    "AssociativeEmbedding": {"sigma": 1.0},
     "NewellStem": {"channels": 16},
     "Center": {"channels": 16},
     "Corner": {"channels": 16, "pool_channels": 8},
@@ -86,6 +90,7 @@ def make_batch():
         semantic = torch.zeros(num_images, *size, dtype=torch.uint8)
         semantic[::2, :, : width // 2] = 1
         semantic[1::2, : height // 2] = 1
+        inside = semantic == 1
         semantic[:, 0] = 255
         return {
             "images": torch.randint(0, 256, (num_images, 3, *size), dtype=torch.uint8, generator=generator),
@@ -96,6 +101,7 @@ def make_batch():
             "crowd": torch.zeros(num_images, people, dtype=torch.bool),
             "masks": torch.ones(num_images, people, *size, dtype=torch.uint8),
             "semantic": semantic,
+            "volume": torch.stack([inside, ~inside, torch.ones_like(inside)], 1).to(torch.uint8),
         }
 
     return make

@@ -23,6 +23,7 @@ def make_image(image_id, content):
     masks = np.zeros((*SIZE, 2), np.uint8, order="F")
     for index, (left, top, right, bottom) in enumerate(boxes.astype(int).tolist()):
         masks[top:bottom, left:right, index] = 1
+    volume = np.stack([masks[..., 0], masks.any(2), masks[..., 1]]).astype(np.uint8)
     truth = {
         "ids": np.array([10, 11]),
         "labels": np.zeros(2, np.int64),
@@ -33,6 +34,7 @@ def make_image(image_id, content):
         "head_sizes": np.float32([8, 9]),
         "rles": coco_mask.encode(masks),
         "semantic": masks[..., 0],
+        "volume": volume,
         "size": SIZE,
     }
     one = slice(0, 1)
@@ -48,6 +50,7 @@ def make_image(image_id, content):
         "crowd": truth["crowd"][one],
         "ids": truth["ids"][one],
         "semantic": masks[..., 0],
+        "volume": volume,
         "truth": truth,
     }
     noise = rng.normal(0, 2, (1, 5, 2))
@@ -57,7 +60,10 @@ def make_image(image_id, content):
         "labels": truth["labels"][one],
         "scores": rng.uniform(0.2, 1, 1).astype(np.float32),
         "semantic": masks[..., 0] ^ (rng.random(SIZE) < 0.1).astype(np.uint8),
+        "volume": np.roll(volume, 1 + content % 3, axis=2).astype(np.float16),
     }
+    chances = np.clip(0.6 * prediction["semantic"] + rng.uniform(0, 0.4, SIZE), 0.01, 0.99)
+    prediction["probabilities"] = np.stack([1 - chances, chances]).astype(np.float32)
     return prediction, sample
 
 
@@ -89,7 +95,7 @@ def test_metrics_say_what_ranks_models(scored):
     perfect = scored()
     for image in every_image():
         prediction, sample = make_image(*image)
-        prediction |= {key: sample[key] for key in ("keypoints", "boxes", "semantic")}
+        prediction |= {key: sample[key] for key in ("keypoints", "boxes", "semantic", "volume")}
         perfect.update([prediction], [sample])
     better = perfect.compute()[whole.primary] - scores[whole.primary]
     assert better > 0 if whole.higher_is_better else better < 0

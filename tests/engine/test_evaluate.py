@@ -22,6 +22,7 @@ from densezoo.engine.evaluate import (
     choose_best,
     coco_results,
     evaluate,
+    mean_score,
     note_bad_images,
 )
 from densezoo.errors import ConfigError, DataError
@@ -72,7 +73,7 @@ def test_a_perfect_predictor_scores_one_and_the_mean_pose_little(tiny_config):
     config, dataset, model = parts(tiny_config)
 
     class Perfect:
-        def predict(self, batch, flip_test=False, scales=(1.0,)):
+        def predict(self, batch, views=None):
             people = [sample["keypoints"] for sample in batch["samples"]]
             return {"pose": [Prediction(keypoints=points, scores=np.ones(1, np.float32)) for points in people]}
 
@@ -159,10 +160,26 @@ def test_scores_of_one_name_are_told_apart_by_their_metric():
 
 def test_the_best_score_is_chosen_by_name(tiny_config):
     _, _, model = parts(tiny_config)
-    assert choose_best(model.tasks, None) == ("pose/PCK@0.2", True)
-    assert choose_best(model.tasks, "pose/AP50") == ("pose/AP50", True)
+    assert choose_best(model.tasks, None) == (["pose/PCK@0.2"], True)
+    assert choose_best(model.tasks, "pose/AP50") == (["pose/AP50"], True)
     with pytest.raises(ConfigError, match="no score is called 'pose/AP5'; did you mean 'pose/AP"):
         choose_best(model.tasks, "pose/AP5")
+
+
+def test_several_scores_rank_by_their_mean_where_all_go_one_way(tiny_config):
+    _, _, model = parts(tiny_config)
+    names, higher = choose_best(model.tasks, ["pose/AP", "pose/PCK@0.2"])
+    assert higher
+    assert mean_score({"pose/AP": 0.2, "pose/PCK@0.2": 0.6, "pose/AR": 9.0}, names) == pytest.approx(0.4)
+    assert np.isnan(mean_score({"pose/AP": float("nan"), "pose/PCK@0.2": 0.6}, names))
+    assert mean_score({"pose/AP": 0.2}, names) is None
+    with pytest.raises(ConfigError, match="no score is called 'boxes/AP'"):
+        choose_best(model.tasks, ["pose/AP", "boxes/AP"])
+    model.tasks["pose"].metric_configs.append({"type": "NME", "normalizer": "box"})
+    with pytest.raises(ConfigError, match="all better when higher, or all when lower"):
+        choose_best(model.tasks, ["pose/AP", "pose/NME_box"])
+    with pytest.raises(ConfigError, match="must be scores"):
+        choose_best(model.tasks, [])
 
 
 def test_semantic_maps_are_masks_of_labels_in_the_files_pixels():

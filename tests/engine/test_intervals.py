@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from densezoo.engine.evaluate import Evaluation
-from densezoo.engine.intervals import score_intervals
+from densezoo.engine.intervals import draw_scores, score_intervals
 
 
 @dataclass
@@ -37,16 +37,16 @@ def evaluated(*metrics):
 def test_the_interval_of_a_mean_is_that_of_the_theory():
     values = np.random.default_rng(1).normal(0.6, 0.2, 400)
     found = evaluated(Mean(dict(enumerate(values.tolist()))))
-    low, high = score_intervals(found, draws=2000)["task/mean"]
+    low, high = score_intervals(draw_scores(found, 2000))["task/mean"]
     error = values.std() / np.sqrt(len(values))
     assert (low, high) == pytest.approx((values.mean() - 1.96 * error, values.mean() + 1.96 * error), abs=0.1 * error)
-    assert score_intervals(found, draws=5)["task/images"] == (400, 400)
-    assert np.isnan(score_intervals(found, draws=5)["task/never"]).all()
+    assert score_intervals(draw_scores(found, 5))["task/images"] == (400, 400)
+    assert np.isnan(score_intervals(draw_scores(found, 5))["task/never"]).all()
 
 
 def test_draws_depend_on_the_seed_alone():
     found = evaluated(Mean({7: 0.1, 3: 0.9, 5: 0.4}), Mean({7: 0.2, 3: 0.3, 5: 0.5}))
-    first, again, other = (score_intervals(found, 50, seed) for seed in (0, 0, 1))
+    first, again, other = (score_intervals(draw_scores(found, 50, seed)) for seed in (0, 0, 1))
     assert first["task/mean"] == again["task/mean"]
     assert first["task/Mean.mean"] != first["task/mean"]
     assert first["task/mean"] != other["task/mean"]

@@ -104,6 +104,47 @@ def test_collate_of_images_without_any_instance():
     assert batch["keypoints"].shape == (2, 0, 2, 3)
 
 
+def test_images_of_different_size_are_padded_at_the_bottom_and_right():
+    small, large = make_sample(1, with_masks=True), make_sample(2, with_masks=True)
+    small["semantic"], large["semantic"] = np.ones((4, 6), np.uint8), np.ones((7, 5), np.uint8)
+    large["image"], large["masks"] = np.full((7, 5, 3), 9, np.uint8), np.ones((2, 7, 5), np.uint8)
+    batch = collate([small, large])
+    assert batch["images"].shape == (2, 3, 7, 6)
+    assert batch["images"].is_contiguous(memory_format=torch.channels_last)
+    assert batch["images"][0, :, :4].eq(1).all()
+    assert batch["images"][0, :, 4:].eq(0).all()
+    assert batch["images"][1, :, :, :5].eq(9).all()
+    assert batch["images"][1, :, :, 5:].eq(0).all()
+    assert batch["semantic"][0, 4:].eq(255).all()
+    assert batch["semantic"][1, :, 5:].eq(255).all()
+    assert batch["semantic"].eq(1).sum() == 24 + 35
+    assert batch["masks"].sum() == 24 + 2 * 35
+    assert small["image"].shape == (4, 6, 3)
+
+
+@pytest.mark.parametrize(("size", "training", "expected"), [(None, False, 1), (None, True, 4), (64, False, 4)])
+def test_files_of_any_size_are_evaluated_one_by_one(tiny_config, size, training, expected):
+    config = load_config(tiny_config, {"warp.size": size, "warp.crop": 48})
+    samples = build_samples(config, build_dataset(config.train_data, config.data_root), training)
+    loader, _ = build_loader(config, samples, Processes(0, 1, CPU))
+    assert len(next(iter(loader))["images"]) == expected
+
+
+@pytest.mark.parametrize(
+    ("options", "training", "size"),
+    [
+        ({"size": (8, 9)}, False, (8, 9)),
+        ({"size": (8, 9), "crop": 4}, False, (8, 9)),
+        ({"size": None, "crop": (4, 5)}, True, (4, 5)),
+        ({"size": None}, False, (256, 256)),
+    ],
+)
+def test_a_file_that_cannot_be_read_has_a_size_all_the_same(options, training, size):
+    warp = Warp(**options, flip_order=[0, 1])
+    sample = WarpedDataset(HalfBroken(None), warp, None, seed=0, training=training)[(0, 1)]
+    assert sample["image"].shape == (*size, 3)
+
+
 class HalfBroken:
     """Every odd image cannot be read."""
 
@@ -128,5 +169,5 @@ def test_an_unreadable_image_becomes_a_black_one_without_annotations():
     assert batch["valid"].tolist() == [[True], [False], [True], [False]]
     assert batch["images"][1].eq(0).all()
     assert batch["samples"][1]["error"] == "img1.jpg does not decode"
-    assert batch["readable"].tolist() == [True, False, True, False]
+    assert {key: rows.tolist() for key, rows in batch["annotated"].items()} == {"keypoints": [True, False, True, False]}
     assert batch["samples"][2]["truth"]["ids"] == [2]

@@ -3,9 +3,11 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
+from densezoo.datasets.label_folders import LabelFolders
 from densezoo.engine.pictures import draw_answers, draw_sample, label_map, write_image
 from densezoo.functional.label_maps import encode_labels
 from densezoo.models import build_model
+from densezoo.transforms import Warp
 from densezoo.types import DatasetMeta
 
 META = DatasetMeta(keypoint_names=("a", "b"), skeleton=((0, 1),), semantic_classes=("ground", "sky"))
@@ -73,6 +75,25 @@ def test_samples_with_everything_are_drawn_beside_the_target():
     left, right, ignored = (part.reshape(-1, 3) for part in (target[:200, :200], target[:200, 280:], target[245:]))
     assert [len(np.unique(part, axis=0)) for part in (left, right, ignored)] == [1, 1, 1]
     assert len(np.unique([left[0], right[0], ignored[0]], axis=0)) == 3
+
+
+def test_every_class_of_label_files_has_a_colour_of_its_own(tmp_path):
+    labels = np.repeat(np.array([0, 1, 2, 255], np.uint8), 12)[None].repeat(32, 0)
+    for folder, pixels in (("images", np.full((32, 48, 3), 90, np.uint8)), ("labels", labels)):
+        (tmp_path / folder).mkdir()
+        write_image(tmp_path / folder / "a.png", pixels)
+    data = LabelFolders("images", "labels", ["road", "tree", "sky"], tmp_path, ignore=255)
+    tasks = {"seg": {"type": "Segmentation", "num_classes": 3}}
+    model = build_model({"type": "NewellStem", "channels": 8}, None, tasks, data.meta)
+    sample = data.read(0)
+    shown = draw_sample(Warp((32, 48), data.meta.flip_order)(sample), model, data.meta)
+    parts = [shown[100, x].tolist() for x in (4 + 60, 4 + 180, 4 + 300, 4 + 420)]
+    assert len({tuple(part) for part in parts}) == 4
+    assert max(parts[3]) < 90, "ignored pixels are dark"
+    legend = shown[330:346, 4:484].reshape(-1, 3)
+    for part in parts[:3]:
+        tint = (np.array(part) - 0.45 * 90) / 0.55
+        assert (np.abs(legend - tint).max(1) < 4).any(), "the legend has the colours of the map"
 
 
 def test_label_maps_are_written_as_they_are(tmp_path):

@@ -14,8 +14,8 @@ def test_answers_are_kept_of_the_model_and_not_of_the_baseline(tiny_config, tmp_
     made = []
     real = score.evaluate
     monkeypatch.setattr(score, "evaluate", lambda *args, **more: made.append(real(*args, **more)) or made[-1])
-    found, baseline = score.score_checkpoint(config, tmp_path / "a.pt", baseline=True)
+    found, compared = score.score_checkpoint(config, tmp_path / "a.pt", baseline=True)
     assert [bool(one.results["pose"]) for one in made] == [bool(one.files) for one in made] == [True, False]
     assert found is made[0]
     assert found.meta == meta
-    assert baseline.keys() == found.scores.keys()
+    assert {name: scores.keys() for name, scores in compared.items()} == {"baseline": found.scores.keys()}

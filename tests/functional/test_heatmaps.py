@@ -106,3 +106,37 @@ def test_blur_keeps_the_taylor_answer_of_a_gaussian():
     column, row, _ = heatmaps.find_peaks(maps)
     found = torch.stack([column, row], -1) + 0.5 + heatmaps.refine_taylor(maps, column, row, blur=2.0)
     torch.testing.assert_close(found, points, atol=0.01, rtol=0)
+
+
+def test_points_of_many_people_are_drawn_as_the_highest_gaussians_up_to_their_end():
+    generator = torch.Generator().manual_seed(0)
+    height, width, sigma = 20, 30, 1.3
+    points = torch.rand(2, 5, 3, 2, generator=generator) * torch.tensor([width, height])
+    present = torch.rand(2, 5, 3, generator=generator) < 0.7
+    drawn = heatmaps.draw_points(points, present, (height, width), sigma)
+    whole = heatmaps.gaussian_maps(points, present, (height, width), sigma, quantised=False).amax(1)
+    assert drawn.shape == (2, 3, height, width)
+    assert (drawn - whole).abs().max() < math.exp(-0.5 * 3**2)
+    near = whole > math.exp(-0.5 * 3**2)
+    torch.testing.assert_close(drawn[near], whole[near])
+    assert drawn.eq(0).sum() > whole.eq(0).sum()
+    assert heatmaps.draw_points(points[:, :0], present[:, :0], (4, 5), sigma).eq(0).all()
+
+
+def test_a_point_is_drawn_to_three_sigma_and_a_cell_as_in_the_published_code():
+    points, present = torch.tensor([[[[20.5, 20.5]]]]), torch.tensor([[[True]]])
+    (drawn,) = heatmaps.draw_points(points, present, (41, 41), 2.0)[0]
+    assert (drawn[20] > 0).sum() == 6 * 2 + 3
+    assert drawn[20, 20] == 1
+    assert drawn[13, 27].item() == pytest.approx(math.exp(-(7**2) * 2 / 8))
+
+
+@pytest.mark.parametrize("refine", [heatmaps.refine_quarter, heatmaps.refine_taylor])
+def test_several_peaks_of_a_map_are_refined_like_single_ones(refine):
+    maps = torch.rand(2, 3, 6, 5, generator=torch.Generator().manual_seed(0)) + 0.01
+    row, column = (grid.expand(2, 3, 6, 5) for grid in torch.meshgrid(torch.arange(6), torch.arange(5), indexing="ij"))
+    found = heatmaps.refine_points(maps, column.flatten(2), row.flatten(2), refine)
+    for place in range(30):
+        alone = refine(maps, column.flatten(2)[..., place], row.flatten(2)[..., place])
+        torch.testing.assert_close(found[..., place, :], alone)
+    assert heatmaps.refine_points(maps[..., :2], column[..., 0, :2], row[..., 0, :2], refine).eq(0).all()

@@ -17,6 +17,14 @@ def test_squared_error_is_a_mean_over_cells_and_a_sum_over_maps():
     assert math.isclose(squared_error(maps, target, weight, foreground=9.0).item(), 10 * 3 / 10, rel_tol=1e-6)
 
 
+def test_squared_error_leaves_cells_out():
+    maps, target = torch.full((1, 2, 2, 5), 2.0), torch.zeros(1, 2, 2, 5)
+    weight = torch.ones(1, 2, 2, 5)
+    weight[0, 1, :, 1:] = 0
+    weight[0, 0, 0, 0] = 0.5
+    assert math.isclose(squared_error(maps, target, weight).item(), 4 * (9.5 + 2) / 10, rel_tol=1e-6)
+
+
 def test_foreground_leaves_the_background_alone():
     maps, target = torch.full((1, 1, 4, 4), 0.5), torch.zeros(1, 1, 4, 4)
     assert squared_error(maps, target, ONE, foreground=50.0) == squared_error(maps, target, ONE)

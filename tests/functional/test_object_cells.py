@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from densezoo.functional.object_cells import last_in_cells, learned_objects, locate, sum_in_cells
+from densezoo.functional.object_cells import cells_on, last_in_cells, learned_objects, locate, sum_in_cells
 from densezoo.types import Grid
 
 INSIDE, NAN = [4.0, 4, 20, 20], float("nan")
@@ -58,3 +58,29 @@ def test_values_are_added_in_their_cells():
     maps = sum_in_cells(values, torch.tensor([[4, 0, -1, 4]]), (2, 3))
     assert maps[0].flatten(1).tolist() == [[2, 0, 0, 0, 9, 0], [20, 0, 0, 0, 50, 0]]
     assert sum_in_cells(values[..., :0], torch.zeros(1, 0, dtype=torch.int64), (2, 3)).eq(0).all()
+
+
+def test_cells_are_on_masks_and_without_a_mask_in_boxes():
+    batch = batch_of([[4.0, 4, 13, 20], [0.0, 0, 32, 24], [20.0, 0, 32, 6]], [0, 0, 0])
+    chosen = torch.tensor([[True, False, True]])
+    on = cells_on(batch, chosen, Grid(4, (6, 8)))[0]
+    expected = torch.zeros(6, 8, dtype=torch.bool)
+    expected[1:5, 1:3] = True  # the centre of column 3 is at 14
+    expected[:1, 5:] = True  # that of row 1 at 6, on the edge
+    assert torch.equal(on, expected)
+    # the first has a mask, which its box reaches beyond; the others' masks are empty
+    batch["masks"] = torch.zeros(1, 3, 24, 32, dtype=torch.uint8)
+    batch["masks"][0, 0, 4:12, 4:8] = 1
+    expected[1:5, 1:3] = False
+    expected[1:3, 1] = True
+    assert torch.equal(cells_on(batch, chosen, Grid(4, (6, 8)))[0], expected)
+    shifted = Grid(4, (4, 6), (4.0, 4.0))
+    assert torch.equal(cells_on(batch, chosen, shifted)[0], expected[1:5, 1:7])
+
+
+def test_no_cell_is_on_nobody():
+    nobody = torch.zeros(2, 0, dtype=torch.bool)
+    batch = {"boxes": torch.zeros(2, 0, 4), "masks": torch.zeros(2, 0, 24, 32, dtype=torch.uint8)}
+    for annotations in ({}, batch):
+        assert cells_on(annotations, nobody, Grid(4, (6, 8))).shape == (2, 6, 8)
+        assert not cells_on(annotations, nobody, Grid(4, (6, 8))).any()

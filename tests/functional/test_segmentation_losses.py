@@ -129,8 +129,43 @@ def singles(logits, labels):
     return [(logits[index : index + 1], labels[index : index + 1]) for index in range(len(labels))]
 
 
-IN_SMP = {"dice": [0.676988, 0.652717], "lovasz": [0.763148, 0.733726]}
-IN_SMP_BINARY = {"dice": [0.509564, 0.449239], "lovasz": [1.70805, 1.569615], "focal": [14.225414, 16.13319]}
+IN_SMP = {
+    "dice": [0.676988, 0.652717],
+    "lovasz": [0.763148, 0.733726],
+    "cross_entropy": [53.206276, 45.744457],
+}
+IN_SMP_BINARY = {
+    "dice": [0.509564, 0.449239],
+    "lovasz": [1.70805, 1.569615],
+    "focal": [14.225414, 16.13319],
+    "cross_entropy": [25.589504, 28.124746],
+}
+
+
+@pytest.mark.parametrize(
+    ("num_classes", "name", "arguments", "values"),
+    [
+        (3, "cross_entropy", {"label_smoothing": 0.1}, [53.239128, 46.510826]),  # smooth_factor=0.1
+        (1, "cross_entropy", {"label_smoothing": 0.2}, [25.612783, 27.570904]),  # smooth_factor=0.1, of one class
+        (1, "cross_entropy", {"class_weights": [1.0, 3.0]}, [52.390327, 63.492874]),  # pos_weight=3
+        (1, "focal", {"class_weights": [0.75, 0.25], "gamma": 1.5}, [7.784565, 8.085895]),  # alpha=0.25
+    ],
+)
+def test_arguments_have_the_meaning_of_other_peoples_code(num_classes, name, arguments, values):
+    """Numbers of segmentation_models_pytorch 0.6.0 again."""
+    loss = getattr(losses, name)
+    found = [loss(*pair, **arguments).item() for pair in singles(*made(num_classes))]
+    assert found == pytest.approx(values, rel=1e-5)
+
+
+def test_smoothed_targets_have_the_weights_of_the_classes_they_are_spread_over():
+    logits, labels = made(3)
+    known = labels != 255
+    target = F.one_hot(labels.where(known, 0), 3).movedim(-1, 1) * 0.7 + 0.1
+    weights = torch.tensor([0.5, 3.0, 1.0])
+    each = -(weights[:, None, None] * target * logits.log_softmax(1)).sum(1)
+    found = losses.cross_entropy(logits, labels, weights.tolist(), label_smoothing=0.3)
+    torch.testing.assert_close(found, each[known].sum())
 
 
 @pytest.mark.parametrize("num_classes", [1, 3])

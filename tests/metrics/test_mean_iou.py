@@ -53,11 +53,14 @@ def brute_force(pairs, ignored=255):
     known = [label for label in range(3) if union[label]]
     mean = lambda values: sum(values) / len(values) if values else np.nan  # noqa: E731
     ious = {label: overlap[label] / union[label] for label in known}
+    dices = {label: 2 * overlap[label] / sizes[label] for label in known}
     return {
         "mIoU": mean(list(ious.values())),
+        "mDice": mean(list(dices.values())),
         "pixel_accuracy": right / labelled if labelled else np.nan,
-        "mDice": mean([2 * overlap[label] / sizes[label] for label in known]),
-    } | {f"mIoU/{name}": ious.get(label, np.nan) for label, name in enumerate(META.semantic_classes)}
+        **{f"mIoU/{name}": ious.get(label, np.nan) for label, name in enumerate(META.semantic_classes)},
+        **{f"mDice/{name}": dices.get(label, np.nan) for label, name in enumerate(META.semantic_classes)},
+    }
 
 
 maps = arrays(np.uint8, (3, 4, 5), elements=st.sampled_from([0, 1, 2, 255]))
@@ -83,6 +86,7 @@ def test_by_hand():
     assert scores["pixel_accuracy"] == pytest.approx(4 / 7)
     assert scores["mIoU"] == pytest.approx((1 / 3 + 1 / 2 + 1 / 2) / 3)
     assert scores["mDice"] == pytest.approx((2 / 4 + 2 / 3 + 4 / 6) / 3)
+    assert scores["mDice/sky"] == pytest.approx(4 / 6)
     # the mean over images is another number
     assert metric.per_image()[1]["mIoU"] == pytest.approx((0 + 2 / 4) / 2)
 
@@ -114,7 +118,10 @@ def test_images_given_twice_count_once_and_those_without_a_map_not_at_all():
 
 def test_empty_metrics_say_nan_under_every_name():
     scores = MeanIoU(META).compute()
-    assert list(scores) == ["mIoU", "pixel_accuracy", "mDice", "mIoU/ground", "mIoU/tree", "mIoU/sky"]
+    # those of classes follow their mean, under which a table indents them
+    classes = META.semantic_classes
+    expected = ["mIoU", *(f"mIoU/{name}" for name in classes), "mDice", *(f"mDice/{name}" for name in classes)]
+    assert list(scores) == [*expected, "pixel_accuracy"]
     assert all(np.isnan(value) for value in scores.values())
 
 

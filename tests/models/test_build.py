@@ -3,7 +3,7 @@ import torch
 
 from densezoo.errors import ConfigError
 from densezoo.models import build_model
-from densezoo.types import DatasetMeta
+from densezoo.types import DatasetMeta, InferenceViews
 
 ENCODER = {"type": "NewellStem", "channels": 8}
 
@@ -108,9 +108,9 @@ def test_valid_convolutions_need_a_neck_that_knows_where_its_maps_lie():
     # two cells a side are lost at stride 1, at stride 2, and at stride 1 again
     assert model.grid(0, "pose", maps, images).origin == (8.0, 8.0)
     assert maps["heatmap"].shape[-2:] == (28, 28)
-    model.eval().predict({"images": images}, flip_test=True)
+    model.eval().predict({"images": images}, InferenceViews(flip=True))
     with pytest.raises(ConfigError, match="take flip_test=False"):
-        model.predict({"images": torch.rand(1, 3, 44, 45)}, flip_test=True)
+        model.predict({"images": torch.rand(1, 3, 44, 45)}, InferenceViews(flip=True))
 
 
 def test_levels_of_the_encoder_that_nobody_reads_are_refused():

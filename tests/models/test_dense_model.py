@@ -9,7 +9,7 @@ from densezoo.functional.grids import bring_to_grid
 from densezoo.heads.identity_head import IdentityHead
 from densezoo.models import DenseModel, build_model
 from densezoo.tasks.pose import Pose
-from densezoo.types import DatasetMeta, Grid
+from densezoo.types import DatasetMeta, Grid, InferenceViews
 
 META = DatasetMeta(keypoint_names=("nose", "left_eye", "right_eye"), flip_pairs=((1, 2),))
 
@@ -166,7 +166,7 @@ def test_mirrored_maps_lie_on_the_same_cells_at_any_width(width):
     images[0, :, 4:8, 28:] = 255  # of the last cell that is whole, and what lies behind it
     images[0, 0, 4:8, 28:] = 128  # the nose is elsewhere
     images[0, 0, 8:12, 0:4] = 255
-    (plain,), (flipped,) = model.predict({"images": images})["pose"], model.predict({"images": images}, True)["pose"]
+    (plain,), (flipped,) = (model.predict({"images": images}, InferenceViews(flip))["pose"] for flip in (False, True))
     assert plain["keypoints"][0, :, :2].tolist() == [[2, 10], [30, 6], [30, 6]]
     np.testing.assert_allclose(plain["keypoints"], flipped["keypoints"], atol=1e-5)
 
@@ -176,14 +176,14 @@ def test_maps_of_a_scaled_image_lie_where_those_of_the_image_do(scale):
     model = cells_model()
     images = torch.zeros(1, 3, 48, 64, dtype=torch.uint8) + 128
     images[0, :, 8:24, 32:48] = 255
-    maps, grid = model.look({"images": images}, scales=[scale])["pose"][0]
+    maps, grid = model.look({"images": images}, InferenceViews(scales=(scale,)))["pose"][0]
     assert (grid.stride, grid.size, grid.image_size) == (4 / scale, (12 * scale, 16 * scale), (48, 64))
     rows, columns = (maps["heatmap"][0, 0] > 1).nonzero().unbind(-1)
     x, y = ((cells + 0.5) * grid.stride for cells in (columns, rows))
     torch.testing.assert_close(torch.stack([x.mean(), y.mean()]), torch.tensor([40.0, 16.0]))
     bright = bring_to_grid(maps["heatmap"], grid, Grid(4, (12, 16)))[0, 0]
     assert (bright[3:5, 9:11] > 1.8).all()
-    together = model.predict({"images": images}, scales=[1, scale])["pose"][0]
+    together = model.predict({"images": images}, InferenceViews(scales=(1, scale)))["pose"][0]
     assert (abs(together["keypoints"][0, :, :2] - [40, 16]) < 8).all()
 
 
@@ -194,14 +194,16 @@ def test_a_task_may_bring_views_together_itself():
 
     model = cells_model()
     model.tasks["pose"] = Counts(3, meta=META)
-    found = model.predict({"images": torch.zeros(1, 3, 8, 12, dtype=torch.uint8)}, False, [1, 0.5])
+    found = model.predict({"images": torch.zeros(1, 3, 8, 12, dtype=torch.uint8)}, InferenceViews(scales=(1, 0.5)))
     assert found["pose"] == [[(4, (8, 12)), (8, (8, 12))]]
 
 
 def test_flip_test_answers_a_mirrored_image_with_the_mirrored_answer():
     model = only_pose(refine="dark").eval()
     images = torch.randint(0, 256, (2, 3, 24, 32), dtype=torch.uint8)
-    plain, mirrored = model.predict({"images": images}, True), model.predict({"images": images.flip(-1)}, True)
+    plain, mirrored = (
+        model.predict({"images": given}, InferenceViews(flip=True)) for given in (images, images.flip(-1))
+    )
     without = model.predict({"images": images})
     for one, other in zip(plain["pose"], mirrored["pose"], strict=True):
         swapped = other["keypoints"][0, META.flip_order]

@@ -10,6 +10,7 @@ from densezoo.functional.boxes import box_iou
 from densezoo.interop.torchvision import as_backbone, detector_arguments
 from densezoo.models import Detector, build_model, create_model
 from densezoo.registry import ENCODERS, NECKS
+from densezoo.types import InferenceViews
 
 STEM = {"type": "NewellStem", "channels": 32, "norm": "group"}
 NECKS_READ = {
@@ -61,7 +62,8 @@ def test_every_detector_trains_and_answers_on_any_neck(kind, neck):
     assert [name for name, p in trained.items() if p.grad is None or not p.grad.isfinite().all()] == []
     assert any(p.grad.abs().sum() > 0 for name, p in trained.items() if name.startswith("encoder."))
     for flip_test in (False, True):
-        (answer,) = model.eval().predict({"images": make_batch(num_images=1)["images"]}, flip_test)["boxes"]
+        images = make_batch(num_images=1)["images"]
+        (answer,) = model.eval().predict({"images": images}, InferenceViews(flip=flip_test))["boxes"]
         assert {name: (type(value), value.dtype) for name, value in answer.items()} == {
             "boxes": (np.ndarray, np.float32),
             "scores": (np.ndarray, np.float32),
@@ -168,11 +170,11 @@ def test_images_without_objects_teach_the_background_and_batches_without_boxes_n
 def test_images_that_could_not_be_read_teach_nothing():
     model, batch = build(), make_batch()
     alone = {key: batch[key][:1] for key in ("images", "boxes", "labels", "valid")}
-    shared = model.normalisers(batch)
-    expected = values(model.losses(alone, model.normalisers(alone)))
-    found = values(model.losses({**batch, "readable": torch.tensor([True, False])}, shared))
-    assert found == pytest.approx(expected, rel=1e-4)
-    nothing = model.losses({**batch, "readable": torch.tensor([False, False])}, shared)
+    expected = values(model.losses(alone))
+    partly = {**batch, "annotated": {"boxes": torch.tensor([True, False])}}
+    assert model.normalisers(partly) == {"boxes/images": 1}
+    assert values(model.losses(partly)) == pytest.approx(expected, rel=1e-4)
+    nothing = model.losses({**batch, "annotated": {"boxes": torch.tensor([False, False])}})
     assert all(value == 0 for value in nothing.values())
 
 
@@ -238,21 +240,28 @@ def test_mirrored_and_scaled_views_come_back_and_are_suppressed_by_class(monkeyp
     batch = {"images": torch.zeros(1, 3, 60, 100, dtype=torch.uint8)}
     (plain,) = model.predict(batch)["boxes"]
     assert plain["boxes"].tolist() == [[10, 5, 30, 25], [60, 5, 80, 25]]
-    (answer,) = model.predict(batch, flip_test=True)["boxes"]
+    (answer,) = model.predict(batch, InferenceViews(flip=True))["boxes"]
     # the same answer of the mirrored image: of both classes at both places, the best three
     assert answer["scores"].tolist() == pytest.approx([0.9, 0.9, 0.5])
     assert answer["boxes"].tolist()[:2] == [[10, 5, 30, 25], [70, 5, 90, 25]]
     assert answer["labels"].tolist() == [0, 0, 1]
-    (answer,) = model.predict(batch, scales=[1, 0.5])["boxes"]
+    (answer,) = model.predict(batch, InferenceViews(scales=(1, 0.5)))["boxes"]
     # half the size sees the first object again, where it is suppressed, and another one
     assert answer["scores"].tolist() == pytest.approx([0.9, 0.5, 0.4])
     assert answer["boxes"].tolist()[2] == [0, 0, 10, 10]
 
 
+def test_windows_are_refused():
+    model = build().eval()
+    with pytest.raises(ConfigError, match="torchvision's detectors look at whole images"):
+        model.predict(make_batch(), InferenceViews(window=(32, 32)))
+
+
 def test_flip_test_answers_a_mirrored_image_with_the_mirrored_answer():
     model = build(score_thresh=0.0, detections_per_img=20).eval()
     images = make_batch()["images"]
-    one, other = (model.predict({"images": given}, flip_test=True)["boxes"][0] for given in (images, images.flip(-1)))
+    both = InferenceViews(flip=True)
+    one, other = (model.predict({"images": given}, both)["boxes"][0] for given in (images, images.flip(-1)))
     assert len(one["scores"]) == 20
     np.testing.assert_allclose(one["scores"], other["scores"], atol=1e-6)
     np.testing.assert_allclose(one["boxes"][:, [0, 2]], 100 - other["boxes"][:, [2, 0]], atol=1e-3)

@@ -11,7 +11,7 @@ from densezoo.engine.config import load_config
 from densezoo.errors import ConfigError
 from densezoo.models import build_model
 from densezoo.tasks.centers import Centers
-from densezoo.types import Batch, DatasetMeta, Grid
+from densezoo.types import Batch, DatasetMeta, Grid, InferenceViews
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 META = DatasetMeta(classes=("red", "white", "platelet"), category_ids=(1, 2, 3))
@@ -319,7 +319,7 @@ def test_an_image_that_could_not_be_read_teaches_nothing():
     batch = people()
     batch["valid"][1] = False
     assert (task.encode(batch, POSE_GRID)["weights"]["heat"][1] > 0).all()  # an empty image is background
-    weights = task.encode({**batch, "readable": torch.tensor([True, False])}, POSE_GRID)["weights"]
+    weights = task.encode({**batch, "annotated": {"boxes": torch.tensor([True, False])}}, POSE_GRID)["weights"]
     assert all((weight[1] == 0).all() for weight in weights.values())
     assert (weights["heat"][0] > 0).any()
 
@@ -486,7 +486,7 @@ def test_any_level_of_any_neck_on_several_stages(neck):
     assert set(losses) == {f"it/{name}" for name in model.tasks["it"].outputs}
     sum(losses.values()).backward()
     assert [name for name, p in model.named_parameters() if p.grad is None or not p.grad.isfinite().all()] == []
-    predictions = model.eval().predict(people(), flip_test=True, scales=(1.0, 1.5))["it"]
+    predictions = model.eval().predict(people(), InferenceViews(flip=True, scales=(1.0, 1.5)))["it"]
     assert len(predictions) == 2
 
 

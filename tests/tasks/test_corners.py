@@ -321,7 +321,7 @@ def test_an_image_that_could_not_be_read_teaches_nothing():
     batch = batch_of([BOXES[1], BOXES[1]], [LABELS[1], [-1] * 4])
     batch["valid"][1] = False
     assert (Corners(3).encode(batch, GRID)["weights"]["top_left_heat"][1] > 0).all()  # an empty image is background
-    weights = Corners(3).encode({**batch, "readable": torch.tensor([True, False])}, GRID)["weights"]
+    weights = Corners(3).encode({**batch, "annotated": {"boxes": torch.tensor([True, False])}}, GRID)["weights"]
     assert all((weight[1] == 0).all() for weight in weights.values())
     assert (weights["top_left_heat"][0] > 0).any()
 

@@ -6,10 +6,12 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 import densezoo.metrics  # noqa: F401  # registers the metrics
+from densezoo.engine.evaluate import coco_results
 from densezoo.errors import ConfigError, DataError
+from densezoo.functional import segmentation_losses as losses
 from densezoo.models import build_model
 from densezoo.tasks.segmentation import Segmentation
-from densezoo.types import DatasetMeta, Grid
+from densezoo.types import DatasetMeta, Grid, InferenceViews
 
 META = DatasetMeta(semantic_classes=("ground", "tree", "sky"))
 
@@ -105,6 +107,77 @@ def test_labels_of_certain_networks_are_those_of_the_interpolated_logits():
     assert task.encode(batch_of(np.zeros((2, 16, 32))), grid)["maps"]["logits"].shape == probabilities.shape
 
 
+VESSELS = DatasetMeta(semantic_classes=("background", "vessel"))
+READING = [{"type": "MeanIoU"}, {"type": "densezoo.BinaryScores"}]
+
+
+@pytest.mark.parametrize("num_classes", [1, 2])
+def test_probabilities_are_those_of_the_interpolated_logits(num_classes):
+    logits = torch.randn(2, num_classes, 5, 6) * 5
+    task, grid = Segmentation(num_classes, VESSELS, metrics=READING), Grid(4, (5, 6))
+    enlarged = torch.nn.functional.interpolate(logits, scale_factor=4, mode="bilinear")
+    two = enlarged if num_classes == 2 else torch.cat([torch.zeros_like(enlarged), enlarged], 1)
+    for answer, expected in zip(task.decode(task.activate({"logits": logits}), grid), two.softmax(1), strict=True):
+        assert answer["probabilities"].dtype == np.float32
+        np.testing.assert_allclose(answer["probabilities"], expected.numpy(), rtol=1e-3, atol=1e-6)
+        np.testing.assert_array_equal(answer["probabilities"].argmax(0), answer["semantic"])
+        np.testing.assert_allclose(answer["probabilities"].sum(0), 1, rtol=1e-5)
+
+
+def test_probabilities_are_given_only_where_a_metric_reads_them():
+    grid = Grid(2, (3, 2), (4.0, 2.0), (12, 10))
+    maps = {"logits": torch.randn(1, 2, 3, 2)}
+    for metrics in (None, [{"type": "BoundaryF"}], [{"type": "OfAnotherProgram"}]):
+        task = Segmentation(2, VESSELS, metrics=metrics)
+        (found,) = task.decode(task.activate(maps), grid)
+        assert set(found) == {"semantic", "scores"}
+    task = Segmentation(2, VESSELS, metrics=READING)
+    (found,) = task.decode(task.activate(maps), grid)
+    np.testing.assert_array_equal(found["probabilities"].any(0), found["semantic"] != 255)
+    (sure,) = task.decode(task.encode(batch_of(np.ones((1, 12, 10))), grid)["maps"], grid)
+    np.testing.assert_array_equal(sure["probabilities"][1], sure["semantic"] == 1)
+
+
+def small_model(neck, task, meta):
+    encoder = {"type": "NewellStem", "channels": 16, "norm": "group"}
+    return build_model(encoder, neck, {"seg": {"type": "Segmentation", **task}}, meta).eval()
+
+
+def test_probabilities_of_several_views_are_scored_and_not_written():
+    torch.manual_seed(0)
+    model = small_model({"type": "FPN", "channels": 16}, {"num_classes": 1, "metrics": READING}, VESSELS)
+    images = torch.randint(0, 256, (1, 3, 30, 41), dtype=torch.uint8)
+    (found,) = model.predict({"images": images}, InferenceViews(flip=True, scales=(1.0, 0.5)))["seg"]
+    assert found["probabilities"].shape == (2, 30, 41)
+    np.testing.assert_array_equal(found["probabilities"].argmax(0), found["semantic"])
+    truth = {"semantic": np.uint8(np.arange(30 * 41).reshape(30, 41) % 2), "size": (30, 41)}
+    sample = {"image_id": 1, "path": "1.png", "to_original": np.eye(2, 3), "truth": truth}
+    for metric in model.tasks["seg"].metrics():
+        metric.update([found], [sample])
+        assert all(np.isfinite(list(metric.compute().values())))
+    results = coco_results(found, sample, VESSELS)
+    del found["probabilities"]
+    assert results == coco_results(found, sample, VESSELS)
+
+
+@pytest.mark.parametrize("name", ["cross_entropy", "lovasz"])
+def test_every_stage_is_supervised_at_the_images_pixels(name):
+    torch.manual_seed(0)
+    neck = {"type": "StackedHourglass", "num_stages": 2, "num_levels": 3, "norm": "group"}
+    model = small_model(neck, {"num_classes": 3, "loss": name}, META)
+    labels = torch.randint(0, 3, (2, 30, 41))
+    labels[0, :9] = 255
+    batch = {**batch_of(labels), "images": torch.randint(0, 256, (2, 3, 30, 41), dtype=torch.uint8)}
+    expected = 0.0
+    for maps in model(batch["images"])["seg"]:
+        logits = torch.nn.functional.interpolate(maps["logits"], scale_factor=4, mode="bilinear")[..., :30, :41]
+        if name == "cross_entropy":
+            expected += torch.nn.functional.cross_entropy(logits, labels, ignore_index=255)
+        else:
+            expected += losses.lovasz(logits, labels) / 2
+    torch.testing.assert_close(model.losses(batch)[f"seg/{name}"], expected)
+
+
 def test_sums_of_losses_have_their_factors():
     batch = batch_of([[[0, 1], [2, 255]]])
     grid = Grid(1, (2, 2))
@@ -182,6 +255,8 @@ def test_the_constant_answer_is_the_most_frequent_label_of_each_pixel():
     assert found["semantic"].tolist() == [[0, 1, 2, 1]]  # 1 is the most frequent of all
     assert found["semantic"].dtype == np.uint8
     assert found["scores"].shape == (0,)
+    larger = [{"semantic": np.array([[2, 2], [1, 2]], np.uint8)}] * 4
+    assert Segmentation(3).constant_prediction(samples + larger)["semantic"].tolist() == [[2, 2, 2, 2], [1, 2, 2, 2]]
     ignoring = Segmentation(3, ignore_index=1).constant_prediction(samples)
     assert ignoring["semantic"].tolist() == [[0, 2, 2, 2]]
     with pytest.raises(DataError, match="semantic maps"):
@@ -198,8 +273,8 @@ def test_the_unet_of_2015_answers_the_middle_of_an_image(size):
     answered = np.argwhere(found["semantic"] != 255)
     assert answered.min(0).tolist() == [92, 92]
     assert answered.max(0).tolist() == [size[0] - 93, size[1] - 93]
-    losses = model.losses({**batch_of(np.zeros((1, *size))), "images": images})
-    assert losses["seg/cross_entropy"].isfinite()
+    found = model.losses({**batch_of(np.zeros((1, *size))), "images": images})
+    assert found["seg/cross_entropy"].isfinite()
 
 
 @pytest.mark.parametrize(

@@ -89,7 +89,7 @@ def test_pixels_follow_keypoints(view, image_size, view_size, enlargement):
     x, y = 0.53 * width, 0.46 * height
     warp = fixed_warp(view, view_size, border=(0, 0, 0), padding=1.0)
     sample = make_sample((height, width), points=[[x, y]] * 5)
-    sample["image"] = draw_blob((height, width), x, y, max(1.5, 1.5 / mean_scale(warp.affine(sample, view))))
+    sample["image"] = draw_blob((height, width), x, y, max(1.5, 1.5 / mean_scale(warp.lay(sample, view)[0])))
     warped = warp(sample, np.random.default_rng(0))
     assert warped["image"].shape == (*view_size, 3)
     np.testing.assert_allclose(centroid(warped["image"]), warped["keypoints"][0, 0, :2], atol=0.15)
@@ -354,7 +354,7 @@ def test_without_a_generator_nothing_is_random():
     sample = make_sample(points=[[30, 30]] * 5)
     plain, random = make_warp((48, 48)), make_warp((48, 48), **RANDOM, rotation_probability=0.5)
     np.testing.assert_array_equal(plain(sample)["to_original"], random(sample)["to_original"])
-    np.testing.assert_array_equal(plain.affine(sample, View()), fit_frame([-10, -7.5, 90, 67.5], (48, 48)))
+    np.testing.assert_array_equal(plain.lay(sample, View())[0], fit_frame([-10, -7.5, 90, 67.5], (48, 48)))
 
 
 def test_one_option_does_not_change_the_draws_of_another_or_of_what_follows():

@@ -1,0 +1,7 @@
+"""The task 'segmentation' of pose_boxes_masks_coco_person.py in a network of its own, to see what sharing costs.
+
+densezoo train configs/multi/masks_coco_person.py --work-dir runs/segmentation
+"""
+
+_base_ = "_coco_person.py"
+tasks = dict(segmentation={{_base_._segmentation}})

@@ -1,0 +1,40 @@
+"""What a checkpoint's training cost, for the record of a test."""
+
+from pathlib import Path
+from typing import Any
+
+from densezoo.engine.checkpoint import load_checkpoint
+from densezoo.engine.config import config_from_text
+from densezoo.engine.load import load_model
+from densezoo.engine.work_dir import WorkDir
+from densezoo.visualization.curves import read_log
+
+
+def training_record(checkpoint: str | Path) -> dict[str, Any]:
+    """Return the budget and the config of the run that a checkpoint is of.
+
+    Args:
+        checkpoint: of a run; budgets are those of the whole run where its work dir is still around it.
+
+    Returns:
+        `config`: as it was run, in plain values. `epoch`: of the checkpoint. `parameters`: of the model. `images`: seen
+        in training, again and again. `seconds`: of training, without evaluations; None where no log tells. Empty for a
+        checkpoint that no training wrote.
+    """
+    saved = load_checkpoint(checkpoint)
+    if not isinstance(saved.get("config"), str) or "step" not in saved:
+        return {}
+    config = config_from_text(saved["config"], str(checkpoint))
+    step, seconds = saved["step"], None
+    folder = Path(checkpoint).resolve().parent
+    log = WorkDir(folder.parent).metrics
+    if folder.name == "checkpoints" and log.is_file():
+        lines = [line for line in read_log(log) if line["kind"] == "train"]
+        step, seconds = max(line["step"] for line in lines), sum(line["seconds"] for line in lines)
+    return {
+        "config": config.to_dict(),
+        "epoch": saved["epoch"],
+        "parameters": sum(item.numel() for item in load_model(checkpoint).parameters()),
+        "images": step * config.batch_size * config.engine.accumulate,
+        "seconds": seconds,
+    }
