@@ -29,7 +29,7 @@ class Ade20k(LabelFolders):
         """List the files.
 
         Args:
-            folder: that holds `images`, `annotations` and `objectInfo150.txt`, relative to `data_root`; '.' for that itself.
+            folder: that holds `images`, `annotations` and `objectInfo150.txt`, relative to `data_root` ('.': itself).
             data_root: folder that paths start from.
             split: 'train' or 'val'.
             subset: part of the split, see `densezoo.datasets.subset.in_subset`.
