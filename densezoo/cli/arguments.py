@@ -1,8 +1,11 @@
 """Arguments that several commands share, and the config they lead to."""
 
 import argparse
+import ast
+import contextlib
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from mmengine.config import DictAction
 
@@ -10,7 +13,10 @@ from densezoo.engine.config import RunConfig, load_config
 
 
 class KeyValues(DictAction):  # type: ignore[misc]  # mmengine ships no annotations
-    """`KEY=VALUE` pairs; a word without `=` is an error of the command line, not a traceback."""
+    """`KEY=VALUE` pairs; a value in brackets is a Python literal, so that dicts can be given, too.
+
+    A word that cannot be read is an error of the command line, not a traceback.
+    """
 
     def __call__(
         self,
@@ -20,10 +26,25 @@ class KeyValues(DictAction):  # type: ignore[misc]  # mmengine ships no annotati
         option_string: str | None = None,
     ) -> None:
         """Take the words after the option."""
+        options = dict(getattr(namespace, self.dest) or {})
         for word in values:
-            if "=" not in word:
+            key, sign, value = word.partition("=")
+            if not sign:
                 parser.error(f"{option_string} {word!r}: write KEY=VALUE, and other arguments before {option_string}")
-        super().__call__(parser, namespace, values, option_string)
+            try:
+                options[key] = self._read(value)
+            except (AssertionError, RecursionError):
+                parser.error(
+                    f"{option_string} {word!r}: the value cannot be read; write it as Python would, but without calls: "
+                    '{"type": "CamVid"}'
+                )
+        setattr(namespace, self.dest, options)
+
+    def _read(self, value: str) -> Any:
+        if value[:1] in ("(", "[", "{"):
+            with contextlib.suppress(ValueError, SyntaxError):  # mmengine reads words without quotes
+                return ast.literal_eval(value)
+        return self._parse_iterable(value)
 
 
 def add_config(parser: argparse.ArgumentParser) -> None:

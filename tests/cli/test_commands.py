@@ -1,5 +1,6 @@
 """The commands from end to end: a config goes in; a trained model, scores and pictures come out."""
 
+import argparse
 import csv
 import json
 import subprocess
@@ -10,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
+from densezoo.cli.arguments import add_config
 from densezoo.cli.main import COMMANDS, main
 
 ROOT = Path(__file__).parents[2]
@@ -193,6 +195,35 @@ def test_errors_of_data_workers_are_one_line_too(tiny_config, tmp_path, capsys, 
     error = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("draw")]
     assert len(error) == 1
     assert "half_body" in error[0]
+
+
+@pytest.mark.parametrize(
+    ("word", "value"),
+    [
+        ("3", 3),
+        ("1e-3", 1e-3),
+        ("None", None),
+        ("a,2", ["a", 2]),
+        ("[a,b]", ["a", "b"]),
+        ("['a=1', 2]", ["a=1", 2]),
+        ("(1, 2.5)", (1, 2.5)),
+        ("{'type': 'FPN', 'channels': [8, 16]}", {"type": "FPN", "channels": [8, 16]}),
+    ],
+)
+def test_values_of_options_are_read_as_python_or_as_plain_words(word, value):
+    parser = argparse.ArgumentParser()
+    add_config(parser)
+    assert parser.parse_args(["c.py", "--cfg-options", f"key={word}", "other.x=1"]).cfg_options == {
+        "key": value,
+        "other.x": 1,
+    }
+
+
+def test_a_value_that_cannot_be_read_is_an_error_of_the_command_line(tiny_config, capsys):
+    with pytest.raises(SystemExit) as exit_:
+        main(["profile", str(tiny_config), "--cfg-options", "train_data=[dict(type='Drive',folder='drive')]*4"])
+    assert exit_.value.code == 2
+    assert "the value cannot be read; write it as Python would" in capsys.readouterr().err
 
 
 def test_options_without_a_value_are_an_error_of_the_command_line(tiny_config, capsys):
