@@ -155,7 +155,10 @@ class ScoredTask(Protocol):
     """What is asked of a model, and how answers are scored. All that the engine needs of a task."""
 
     meta_fields: tuple[str, ...]
-    """Fields of `DatasetMeta` whose values a model learns and must find again in other data; of the class."""
+    """Fields of `DatasetMeta` whose values a model learns and must find again in other data; of the class.
+
+    A task that was built for less than its class can do, such as boxes without keypoints, may have fewer.
+    """
 
     def constant_prediction(self, samples: Iterable[Sample]) -> Prediction:
         """Best answer that never looks at the image, from warped training samples: the baseline of every table."""
@@ -213,6 +216,18 @@ class DecodesViews(Protocol):
 
     def decode_views(self, views: Sequence[tuple[Maps, Grid]]) -> list[Prediction]:
         """N predictions in network pixels, from the activated maps of every view and where they lie in the images."""
+        ...
+
+
+@runtime_checkable
+class UnscalesMaps(Protocol):
+    """A task whose maps say something else of an enlarged image, not the same on more cells.
+
+    Volumes do: what they show becomes deeper, too.
+    """
+
+    def unscale(self, maps: Maps, scale: float) -> Maps:
+        """Bring activated maps of images that were enlarged by `scale` to what they say of the images themselves."""
         ...
 
 

@@ -175,7 +175,7 @@ class Sample(TypedDict):
             sample, the whole image for a scene. The warp fits it into the network's input.
         keypoints: (P, K, 3) float32 x, y, visibility. Top-down samples have P = 1.
         boxes: (P, 4) float32 xyxy.
-        labels: (P,) int64.
+        labels: (P,) int64; absent where `only` leaves boxes out: all are then of the set's one class.
         crowd: (P,) bool.
         ids: (P,) int64 annotation ids.
         masks: (P, H, W) uint8 0/1.
@@ -216,11 +216,11 @@ class Batch(TypedDict):
         valid: (N, P) bool; False for padding and for unreadable images. Crowds are valid, see `crowd`.
         keypoints: (N, P, K, 3) float32; padding has visibility 0.
         boxes: (N, P, 4) float32.
-        labels: (N, P) int64; padding is -1.
+        labels: (N, P) int64; -1 for padding, and for the instances of samples without labels.
         crowd: (N, P) bool.
         masks: (N, P, H, W) uint8.
         semantic: (N, H, W) uint8; padding is 255.
-        volume: (N, D, H, W) uint8; 0 for samples without.
+        volume: (N, D, H, W) uint8; padding is 255 in all slices.
         annotated: of every annotation of the batch that not all samples have: its name, `'keypoints'`, `'boxes'`,
             `'masks'`, `'semantic'` or `'volume'`, to (N,) bool. An unreadable image has none. What is not annotated is
             padding, of which nothing is learned; see `densezoo.functional.annotated`. Absent where all have all.

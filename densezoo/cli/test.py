@@ -38,6 +38,7 @@ def run(options: argparse.Namespace) -> int:
     config = read_config(options)
     meta = checkpoint_meta(options.checkpoint)  # before any folder is made for a checkpoint that is not there
     parts = parts_of_test(config, meta)
+    training = training_record(options.checkpoint)
     folder = new_folder(options.out or free_folder(options.checkpoint, "test"))
     about: dict[str, Any] = {
         "checkpoint": options.checkpoint,
@@ -45,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
         "flip_test": config.engine.flip_test,
         "scales": list(config.engine.scales),
         "tested_config": config.to_dict(),
-        "training": training_record(options.checkpoint),
+        "training": training,
         "window": None if config.engine.window is None else list(config.engine.window),
         "window_overlap": config.engine.window_overlap,
     }

@@ -10,6 +10,7 @@ from densezoo.errors import DataError
 from densezoo.types import Array
 
 PIL_ERRORS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)  # what broken or huge files raise
+_PNG_START = b"\x89PNG\r\n\x1a\n"
 _JPEG_START, _JPEG_END, _JPEG_SCAN = b"\xff\xd8\xff", b"\xff\xd9", 0xDA
 
 
@@ -105,6 +106,7 @@ def read_labels(path: Path, size: tuple[int, int], ignore: int | None = None) ->
             PIL, which stops at 179 million pixels.
     """
     try:
+        require_values_as_stored(path)
         with Image.open(path) as stored:
             if stored.mode not in ("L", "P"):
                 raise DataError(f"{path}: a semantic map has one 8-bit channel or a palette; this is {stored.mode}")
@@ -118,3 +120,18 @@ def read_labels(path: Path, size: tuple[int, int], ignore: int | None = None) ->
     if ignore is not None:
         labels[labels == ignore] = 255
     return labels
+
+
+def require_values_as_stored(path: Path) -> None:
+    """Refuse a PNG whose values PIL changes: it halves 16 bits of colour, and spreads grey of 2 or 4 bits to 0 to 255.
+
+    Raises:
+        OSError: the file cannot be read.
+        DataError: it is such a PNG.
+    """
+    with path.open("rb") as file:
+        start = file.read(26)
+    if start.startswith(_PNG_START) and len(start) == 26:
+        bits, is_grey = start[24], start[25] == 0
+        if bits == 16 or (is_grey and bits in (2, 4)):
+            raise DataError(f"{path}: a label map has 8 bits a channel, or a palette; this PNG has {bits}")

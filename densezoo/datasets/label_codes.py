@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from densezoo.datasets.images import PIL_ERRORS
+from densezoo.datasets.images import PIL_ERRORS, require_values_as_stored
 from densezoo.errors import ConfigError, DataError
 from densezoo.functional.label_maps import IGNORE
 from densezoo.types import Array
@@ -129,11 +129,13 @@ def read_field_of_view(path: Path, size: tuple[int, int]) -> Array:
     """Read a mask of what an image shows: (H, W) bool, False where it is black.
 
     Raises:
-        DataError: the file is missing or does not decode, has another size, or is black all over.
+        DataError: the file is missing, does not decode or is a JPEG, has another size, or is black all over.
     """
     try:
         with Image.open(path) as stored:
-            inside: Array = np.array(stored.convert("L")) > 0
+            if stored.format in ("JPEG", "MPO"):
+                raise DataError(f"{path}: a JPEG changes the black around a field of view; get the masks as PNG")
+            inside: Array = np.array(stored.convert("RGB")).max(axis=2) > 0
     except PIL_ERRORS as error:
         raise DataError(f"{path}: the field of view cannot be read: {error}") from error
     if inside.shape != size:
@@ -149,6 +151,7 @@ def read_field_of_view(path: Path, size: tuple[int, int]) -> Array:
 def _read_stored(path: Path, coloured: bool) -> Array:
     """Return the values of a label file, (H, W) uint8, or its colours, (H, W, 3)."""
     try:
+        require_values_as_stored(path)
         with Image.open(path) as stored:
             if stored.format in ("JPEG", "MPO"):
                 raise DataError(f"{path}: a JPEG changes the labels that it stores; get the maps as PNG")

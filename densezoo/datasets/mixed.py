@@ -10,7 +10,8 @@ Example:
 which is short for `dict(type="Mixed", sources=[…])`. An epoch has as many samples as all sources together: each of them
 once, or with `weights` so many of each source as its weight says (a small source is gone through several times, a large
 one in part, in another order each time). The sources of an epoch are spread evenly over its batches, or with
-`alternate` every batch is of one source.
+`alternate` every batch is of one source, and each has a whole number of batches. What has no whole number is rounded up
+or down at random in each epoch, so that over many epochs every source has its share.
 """
 
 import itertools
@@ -21,13 +22,15 @@ from typing import Any
 import numpy as np
 
 from densezoo.contracts import CountsObjects, NotesInput
-from densezoo.datasets.narrowed import build_source
+from densezoo.datasets.narrowed import OF_KEYPOINTS, build_source
 from densezoo.errors import ConfigError
 from densezoo.registry import DATASETS
 from densezoo.types import Array, DatasetMeta, ImageTruth, Sample
 
 _ALIKE = ("classes", "keypoint_names", "flip_pairs", "semantic_classes", "volume_slices")
 """Fields of `DatasetMeta` in which sources that have any must agree; of the others the first one's are taken."""
+_OWNERS = {"category_ids": "classes"} | dict.fromkeys(OF_KEYPOINTS, "keypoint_names")
+"""Fields of `DatasetMeta` that belong to another: a set without that one comes last."""
 
 
 @DATASETS.register()
@@ -120,9 +123,10 @@ def merge_metas(metas: Mapping[str, DatasetMeta]) -> DatasetMeta:
     """
     merged: dict[str, Any] = {}
     for field in DatasetMeta.__dataclass_fields__:
-        # the ids of categories belong to the classes, and not to a set whose boxes are left out
-        first = sorted(metas, key=lambda name: field == "category_ids" and not metas[name].classes)
-        known = [(name, getattr(metas[name], field)) for name in first if getattr(metas[name], field)]
+        owner = _OWNERS.get(field, field)
+        first = sorted(metas, key=lambda name: not getattr(metas[name], owner))
+        values = [(name, getattr(metas[name], field)) for name in first]
+        known = [(name, value) for name, value in values if value or field == "keypoint_shift"]  # a shift may be 0
         for name, value in known[1:]:
             if field in _ALIKE and value != known[0][1]:
                 word = field.replace("_", " ")

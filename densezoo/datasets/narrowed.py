@@ -3,6 +3,9 @@
 A sample of one person, cut out of an image, says nothing of the boxes of the others on it: for a task that finds
 everybody they would be background. Where such a set is mixed with others, or is there for one of several tasks, `only`
 says what it is good for.
+
+Labels are indices into the classes, which belong to the boxes, and are left out with them: all instances are then of
+the set's one class. A set of several classes has to keep its boxes, or nobody would know whose the keypoints are.
 """
 
 from collections.abc import Iterable, Mapping
@@ -18,14 +21,16 @@ from densezoo.functional.annotated import ANNOTATIONS, MEANINGS
 from densezoo.registry import DATASETS
 from densezoo.types import Array, DatasetMeta, ImageTruth, Sample
 
-_OF_KEYPOINTS = ("skeleton", "flip_pairs", "sigmas")  # fields that go with the names
+OF_KEYPOINTS = ("skeleton", "flip_pairs", "sigmas", "keypoint_shift")
+"""Fields of `DatasetMeta` that go with the names of keypoints."""
+_OF_INSTANCES = ("keypoints", "boxes", "masks")
 
 
 def build_source(cfg: Mapping[str, Any], data_root: str | Path) -> Dataset:
     """Build the data set of a config entry, which may say `only`.
 
     Raises:
-        ConfigError: an unknown type or argument, or an annotation in `only` that is not there.
+        ConfigError: an unknown type or argument, or an annotation in `only` that is not there, or not without another.
         DataError: files that are missing or broken, or no sample at all.
     """
     arguments = {key: value for key, value in cfg.items() if key != "only"} if isinstance(cfg, Mapping) else cfg
@@ -45,7 +50,7 @@ class Narrowed:
     """
 
     def __init__(self, dataset: Dataset, only: Any, name: str = "the data set") -> None:
-        """Take `only` some annotations of a data set; labels, ids and crowds stay with whatever instances there are.
+        """Take `only` some annotations of a data set; ids and crowds stay with whatever instances there are.
 
         Args:
             dataset: the whole.
@@ -53,7 +58,8 @@ class Narrowed:
             name: of the data set, for messages.
 
         Raises:
-            ConfigError: `only` is no list of annotations, or the set has not got one.
+            ConfigError: `only` is no list of annotations, or the set has not got one, or it has several classes and is
+                to have keypoints or masks without boxes.
         """
         if not isinstance(only, (list, tuple)) or not only:
             raise ConfigError(f"{name}: only must be a list of annotations, such as ['keypoints'], not {only!r}")
@@ -62,11 +68,20 @@ class Narrowed:
                 raise ConfigError(f"{name}: only has no annotation {key!r}; {near_names(str(key), ANNOTATIONS)}")
             if key in MEANINGS and not getattr(dataset.meta, MEANINGS[key]):
                 raise ConfigError(f"{name}: only={list(only)!r}, but it has no {key}; take that out")
+        parts = [key for key in ("keypoints", "masks") if key in only]
+        if parts and "boxes" not in only and len(dataset.meta.classes) > 1:
+            raise ConfigError(
+                f"{name}: only={list(only)!r} does not say which of the {len(dataset.meta.classes)} classes "
+                f"{' and '.join(parts)} are of; add 'boxes', or take a set of one class"
+            )
         emptied = [field for key, field in MEANINGS.items() if key not in only]
-        emptied += _OF_KEYPOINTS if "keypoints" not in only else ()
-        changes: dict[str, Any] = dict.fromkeys(emptied, ())
+        emptied += OF_KEYPOINTS if "keypoints" not in only else ()
+        empty = DatasetMeta()
+        changes: dict[str, Any] = {field: getattr(empty, field) for field in emptied}
         self.meta: DatasetMeta = replace(dataset.meta, **changes)
         self._dataset, self._left_out = dataset, [key for key in ANNOTATIONS if key not in only]
+        if "boxes" not in only:
+            self._left_out.append("labels")
 
     def __len__(self) -> int:
         """Number of samples."""
@@ -81,6 +96,8 @@ class Narrowed:
         sample = self._dataset.read(index)
         for key in self._left_out:
             sample.pop(key, None)  # type: ignore[misc]
+        if not any(key in sample for key in _OF_INSTANCES):
+            sample.pop("crowd", None)  # of nobody
         return sample
 
     def truth(self, index: int) -> ImageTruth:

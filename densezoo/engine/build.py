@@ -1,5 +1,6 @@
 """From a checked config to the objects of a run: data sets, model, loaders."""
 
+import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -34,9 +35,10 @@ def build_dataset(cfg: Mapping[str, Any] | Sequence[Mapping[str, Any]], data_roo
     return build_source(cfg, data_root)
 
 
-def build_warp(config: RunConfig, meta: DatasetMeta) -> Warp:
-    """Build the warp of a config for a data set's keypoints."""
-    return Warp(**_arguments(Warp, config.warp, "warp", _warp_values(meta)))
+def build_warp(config: RunConfig, meta: DatasetMeta, training: bool) -> Warp:
+    """Build the warp of a config for a data set's keypoints; half bodies, which need some, only for training."""
+    arguments = _arguments(Warp, config.warp, "warp", _warp_values(meta))
+    return Warp(**arguments if training else arguments | {"half_body": 0.0})
 
 
 def build_samples(config: RunConfig, dataset: Dataset, training: bool) -> WarpedDataset:
@@ -44,7 +46,7 @@ def build_samples(config: RunConfig, dataset: Dataset, training: bool) -> Warped
     photometric = None
     if training and config.photometric:
         photometric = Photometric(**_arguments(Photometric, config.photometric, "photometric", {}))
-    return WarpedDataset(dataset, build_warp(config, dataset.meta), photometric, config.seed, training)
+    return WarpedDataset(dataset, build_warp(config, dataset.meta, training), photometric, config.seed, training)
 
 
 def build_loader(
@@ -84,6 +86,17 @@ def build_dense_model(config: RunConfig, meta: DatasetMeta | None, device: torch
     return moved
 
 
+def fields_read(task: Mapping[str, Any]) -> list[str]:
+    """Return the fields of `DatasetMeta` that a task reads: the `meta_fields` of its class.
+
+    Names of keypoints are read only where the task's config, or its default, has `num_keypoints` above 0.
+    """
+    kind: Any = TASKS.get(task.get("type", ""))
+    default = inspect.signature(kind).parameters.get("num_keypoints")
+    posed = task.get("num_keypoints", default.default if default is not None else 0) != 0
+    return [field for field in kind.meta_fields if posed or field != "keypoint_names"]
+
+
 def require_same_annotations(
     trained: DatasetMeta, other: DatasetMeta, tasks: Mapping[str, Mapping[str, Any]], what: str
 ) -> None:
@@ -92,16 +105,16 @@ def require_same_annotations(
     Args:
         trained: of the training set.
         other: of the data set.
-        tasks: configs of the model's tasks. Compared are the fields that their classes name in `meta_fields`.
+        tasks: configs of the model's tasks. Compared are the fields that they read, see `fields_read`, where the
+            training set had them.
         what: the data set's key in the config, for the message.
 
     Raises:
         ConfigError: they differ in what a task reads.
     """
-    kinds: list[Any] = [TASKS.get(task.get("type", "")) for task in tasks.values()]
-    for field in dict.fromkeys(field for kind in kinds for field in kind.meta_fields):
+    for field in dict.fromkeys(field for task in tasks.values() for field in fields_read(task)):
         found, wanted = getattr(other, field), getattr(trained, field)
-        if found != wanted:
+        if wanted and found != wanted:
             raise ConfigError(
                 f"{what} has the {field.replace('_', ' ')} {list(found)}, the model was trained with {list(wanted)}; "
                 "use data with the same, or fine-tune with init_from"

@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from densezoo.errors import CheckpointError
+from densezoo.models.loss_weights import LOSS
 
 Checkpoint = dict[str, Any]
 
@@ -119,15 +120,17 @@ def load_weights(model: nn.Module, path: str | Path) -> None:
 
 
 def init_from(model: nn.Module, path: str | Path) -> list[str]:
-    """Start `model` from what fits of any checkpoint.
+    """Start `model` from what fits of any checkpoint, but for learned loss weights: they are of the other run's losses.
 
     Returns:
-        One line for every tensor that did not fit.
+        One line for every tensor that did not fit or was not taken.
 
     Raises:
         CheckpointError: nothing fits, or the file does not load.
     """
-    fits, problems = match_weights(model, state_dict_of(load_checkpoint(path), path))
+    found, problems = match_weights(model, state_dict_of(load_checkpoint(path), path))
+    fits = {key: value for key, value in found.items() if not key.startswith(f"{LOSS}.")}
+    problems += [f"{key} is not taken, since it is of the other run's losses" for key in found if key not in fits]
     if not fits:
         raise CheckpointError(f"init_from {path}: not one tensor fits the model; first: {problems[0]}")
     model.load_state_dict(fits, strict=False)

@@ -35,7 +35,7 @@ class EngineOptions:
         window_overlap: share of a window that the next one sees again.
         eval_every: evaluate after every so many epochs, and after the last.
         best: score that `best.pt` follows, such as `'pose/AP'`, or a list of scores, whose mean it follows; None = the
-            first metric of the first task.
+            first metric of the first task. Until that is a number, `best.pt` has the newest weights.
         max_bad_images: stop once more images than this could not be read.
         device: `'cpu'`, `'cuda'`, `'cuda:1'`; None = a GPU where there is one.
     """
@@ -107,7 +107,7 @@ class RunConfig:
         epochs: passes over the training set.
         batch_size: samples per step over all processes, before accumulation.
         seed: of weights, order and augmentation.
-        init_from: checkpoint to start from; what does not fit is reported.
+        init_from: checkpoint to start from; what does not fit, and learned loss weights, are left out and reported.
         engine: see `EngineOptions`.
         custom_imports: `dict(imports=['my_fusion'])`: modules of yours that register parts, installed or beside the
             config.

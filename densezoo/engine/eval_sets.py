@@ -8,10 +8,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from densezoo.contracts import Dataset
-from densezoo.engine.build import build_dataset, require_same_annotations
+from densezoo.engine.build import build_dataset, fields_read, require_same_annotations
 from densezoo.engine.config import RunConfig
 from densezoo.errors import ConfigError
-from densezoo.registry import TASKS
 from densezoo.types import DatasetMeta
 
 DataConfig = Mapping[str, Any] | Sequence[Mapping[str, Any]]
@@ -43,8 +42,8 @@ def build_eval_sets(
         data: a data set's config, whose set must be annotated for all tasks; or a list of them.
         data_root: folder of all data.
         trained: what the annotations meant that the model was trained with.
-        tasks: configs of the model's tasks. Of several sets, a task is scored on the one that has all annotations named
-            in the `meta_fields` of its class.
+        tasks: configs of the model's tasks. Of several sets, a task is scored on the one that has all annotations that
+            it reads (`fields_read`).
         which: the data's key in the config, for messages.
 
     Raises:
@@ -52,12 +51,8 @@ def build_eval_sets(
             annotated for a task, or one for no task.
         DataError: files that are missing or broken.
     """
-    configs = [data] if isinstance(data, Mapping) else list(data)
+    configs = unmixed(data, which)
     names = [which] if isinstance(data, Mapping) else [f"{which}[{number}]" for number in range(len(configs))]
-    if any(config.get("type") == "Mixed" for config in configs):
-        raise ConfigError(f"{which}: sets are not mixed in evaluation; give a list, {which} = [dict(…), dict(…)]")
-    if not configs:
-        raise ConfigError(f"{which} is an empty list; give at least one data set")
     datasets = [build_dataset(config, data_root) for config in configs]
     scored = [list(tasks)]
     if not isinstance(data, Mapping):
@@ -65,6 +60,20 @@ def build_eval_sets(
     for name, built, own in zip(names, datasets, scored, strict=True):
         require_same_annotations(trained, built.meta, {task: tasks[task] for task in own}, name)
     return [EvalSet(*parts) for parts in zip(names, configs, datasets, scored, strict=True)]
+
+
+def unmixed(data: DataConfig, which: str) -> list[Mapping[str, Any]]:
+    """Return the entries of `val_data` or `test_data`: at least one, and none of them several sets as one.
+
+    Raises:
+        ConfigError: the list is empty, or an entry is `Mixed`.
+    """
+    configs = [data] if isinstance(data, Mapping) else list(data)
+    if any(config.get("type") == "Mixed" for config in configs):
+        raise ConfigError(f"{which}: sets are not mixed in evaluation; give a list, {which} = [dict(…), dict(…)]")
+    if not configs:
+        raise ConfigError(f"{which} is an empty list; give at least one data set")
+    return configs
 
 
 def parts_of_test(config: RunConfig, trained: DatasetMeta) -> list[tuple[list[str] | None, RunConfig]]:
@@ -80,8 +89,10 @@ def parts_of_test(config: RunConfig, trained: DatasetMeta) -> list[tuple[list[st
     Raises:
         ConfigError: see `build_eval_sets`.
     """
-    which = "test_data" if config.test_data else "val_data"
+    which = "val_data" if config.test_data is None else "test_data"
     data = getattr(config, which)
+    if data is not None:
+        unmixed(data, which)  # before a folder is made for the results
     if data is None or isinstance(data, Mapping):
         return [(None, config)]
     sets = build_eval_sets(data, config.data_root, trained, config.tasks, which)
@@ -98,8 +109,7 @@ def _share_out(
     """
     of_set: dict[str, list[str]] = {name: [] for name in metas}
     for task, config in tasks.items():
-        kind: Any = TASKS.get(config.get("type", ""))
-        read = [field for field in kind.meta_fields if getattr(trained, field)]
+        read = [field for field in fields_read(config) if getattr(trained, field)]
         fitting = [name for name, meta in metas.items() if all(getattr(meta, field) for field in read)]
         if len(fitting) != 1:
             words = " and ".join(field.replace("_", " ") for field in read)

@@ -173,7 +173,7 @@ def collate(samples: Sequence[Sample]) -> Batch:
     return cast(Batch, {"images": images, "valid": valid, "samples": light, **present})
 
 
-_DENSE = {"semantic": 255, "volume": 0}  # the annotations of the image's own pixels, and what stands for none
+_DENSE = {"semantic": 255, "volume": 255}  # the annotations of the image's own pixels, and what stands for none
 _HEAVY = ("image", "masks", *_DENSE)
 _INSTANCES = ("keypoints", "boxes", "labels", "masks")
 

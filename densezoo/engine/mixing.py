@@ -25,7 +25,9 @@ class Sources:
     def order(self, batch_size: int, rng: np.random.Generator) -> Array:
         """Draw the indices of an epoch's samples, in the order of the batches that they are cut into.
 
-        Of every source so many as its weight says, none of them a second time before all have been there a first time.
+        Of every source so many as its weight says, in whole samples or with `alternate` in whole batches, rounded up or
+        down at random such that the mean over the epochs is exact; none of them a second time before all have been
+        there a first time. Without weights and `alternate`, that is each of them once.
         Any stretch of the epoch has each source's share to within one sample, or with `alternate` one batch.
 
         Args:
@@ -37,7 +39,7 @@ class Sources:
             is added to the index of one that comes a second time, and so on.
         """
         block, total = batch_size if self.alternate else 1, sum(self.lengths)
-        counts = self._counts(total // block)
+        counts = self._counts(total // block, rng)
         starts = np.cumsum([0, *self.lengths[:-1]])
         drawn = [
             start + _draw(length, count * block, total, rng).reshape(-1, block)
@@ -48,14 +50,16 @@ class Sources:
         mixed: Array = np.concatenate(drawn)[np.argsort(places, kind="stable")].reshape(-1)
         return mixed
 
-    def _counts(self, total: int) -> list[int]:
-        """Share `total` out by the weights; what rounding leaves goes to those that it took most from."""
+    def _counts(self, total: int, rng: np.random.Generator) -> list[int]:
+        """Share `total` out by the weights: of a line as long as that, each source has the whole numbers on its part.
+
+        The line begins at a random place between two whole numbers, so that a part of 0.3 has one in 0.3 of the epochs.
+        """
         weights = np.array(self.lengths if self.weights is None else self.weights, np.float64)
-        exact = total * weights / weights.sum()
-        counts = np.floor(exact + 1e-9).astype(int)  # a whole number may come out of the division a little below itself
-        most = np.argsort(counts - exact, kind="stable")[: total - counts.sum()]
-        counts[most] += 1
-        return [int(count) for count in counts]
+        ends = total * np.cumsum(weights) / weights.sum()
+        ends = np.round(ends, 9)  # a whole number may come out of the division a little below itself
+        passed = np.floor(ends + rng.random()).astype(int)
+        return [int(count) for count in np.diff(passed, prepend=0)]
 
 
 def _draw(length: int, count: int, total: int, rng: np.random.Generator) -> Array:

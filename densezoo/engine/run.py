@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import cast
 
 import torch
@@ -63,6 +63,7 @@ class Run:
     best_score: float | None = None
     epoch: int = 0
     step: int = 0
+    nan_scores: set[str] = field(default_factory=set)
 
     @classmethod
     def build(cls, config: RunConfig, processes: Processes, resumes: bool = False) -> "Run":
@@ -165,6 +166,7 @@ class Run:
             "config": self.config.to_text(),
             "epoch": self.epoch,
             "step": self.step,
+            "step_images": self.train_sampler.batch_size * self.config.engine.accumulate,
             "scores": self.scores,
         }
 
@@ -205,7 +207,7 @@ class Run:
             for line in input_notes(each.dataset, {name: self.model.tasks[name] for name in each.tasks}, each.name):
                 report.say(line)
         if self.config.init_from and not self.step:
-            report.say(f"started from {self.config.init_from}; {len(self.misfits)} tensors did not fit")
+            report.say(f"started from {self.config.init_from}; {len(self.misfits)} tensors were not taken")
             for line in self.misfits:
                 report.say(f"  {line}")
         if self.epoch:

@@ -21,6 +21,7 @@ from densezoo.engine.build import (
 from densezoo.engine.checkpoint import load_weights
 from densezoo.engine.config import RunConfig
 from densezoo.engine.distributed import Processes, choose_device
+from densezoo.engine.eval_sets import unmixed
 from densezoo.engine.evaluate import Evaluation, evaluate
 from densezoo.engine.files import write_text
 from densezoo.engine.input_notes import input_notes
@@ -37,7 +38,7 @@ def score_checkpoint(
     """Evaluate a checkpoint on `test_data` (or `val_data` where a config has none).
 
     Args:
-        config: of the model and the data.
+        config: of the model and the data, which is one set; `eval_sets.parts_of_test` takes several apart.
         checkpoint: its `model` is loaded exactly.
         baseline: also score the constant prediction of the training set.
         tasks: those that the data set is for; None for all.
@@ -49,13 +50,16 @@ def score_checkpoint(
     Raises:
         DenseZooError: anything that the user can mend.
     """
-    data, which = (config.test_data, "test_data") if config.test_data else (config.val_data, "val_data")
+    data, which = (config.val_data, "val_data") if config.test_data is None else (config.test_data, "test_data")
     if data is None:
         raise ConfigError("the config has neither test_data nor val_data; give one, e.g. --cfg-options test_data=…")
+    sets = unmixed(data, which)
+    if len(sets) > 1:
+        raise ConfigError(f"{which} has {len(sets)} data sets, which are scored one by one; give one of them")
     engine = config.engine
     processes = Processes(0, 1, choose_device(engine.device))
     meta = checkpoint_meta(checkpoint)
-    dataset = build_dataset(data, config.data_root)
+    dataset = build_dataset(sets[0], config.data_root)
     wanted = {name: cfg for name, cfg in config.tasks.items() if tasks is None or name in tasks}
     require_same_annotations(meta, dataset.meta, wanted, which)
     samples = build_samples(config, dataset, training=False)

@@ -3,6 +3,7 @@
 Only trainings that differ in nothing but their tasks say so. Differences come with intervals where both tests drew the
 same images (`densezoo test --intervals N`): each draw then gives a pair of scores, and the interval is that of their
 differences. It says what chance there is in the choice of test images; another seed of the training moves scores, too.
+Of a shared run's list of evaluation sets only the one that scores the task counts: the entry that its single run has.
 """
 
 import json
@@ -87,7 +88,10 @@ def read_test(folder: str | Path) -> ScoredRun:
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(f"{path} is not what densezoo test writes ({error}); test the model again") from error
     if not training:
-        raise ConfigError(f"{path} is of a checkpoint without its run's config; test one that densezoo train wrote")
+        raise ConfigError(
+            f"{path} is of a checkpoint without its run's config, or with one that this version does not "
+            "read; test one that densezoo train wrote"
+        )
     return ScoredRun(Path(folder), scores, training, tested, read_draws(path.with_name("draws.json")))
 
 
@@ -112,6 +116,9 @@ def compare(shared: ScoredRun, singles: Mapping[str, ScoredRun]) -> Comparison:
         if len(single.training["config"]["tasks"]) > 1:
             raise ConfigError(f"{single.folder} is of several tasks; give the test of a network for {task!r} alone")
         differences += [f"{task}: {key}" for key in _differing(shared, single, task)]
+        images = [record.training["images"] for record in (shared, single)]
+        if images[0] != images[1]:  # one config can stop early
+            differences.append(f"{task}: training images ({images[0]} shared, {images[1]} single)")
         names = [name for name in single.scores if name in shared.scores and name.startswith(f"{task}/")]
         ends, note = _paired(shared, single, names)
         notes += [f"{task}: {note}"] if note else []
@@ -125,13 +132,32 @@ def compare(shared: ScoredRun, singles: Mapping[str, ScoredRun]) -> Comparison:
 def _differing(shared: ScoredRun, single: ScoredRun, task: str) -> list[str]:
     """Return the config keys, of training and test, in which two runs differ other than by the tasks they have."""
     keys: set[str] = set()
-    for one, other in (
+    for whole, other in (
         (shared.training["config"], single.training["config"]),
         (shared.tested_config, single.tested_config),
     ):
+        one = _with_sets_of(whole, other)
         keys |= set(differing_keys(check_config(one, str(shared.folder)), check_config(other, str(single.folder))))
     own = f"tasks.{task}."
     return sorted(key for key in keys if key not in _OF_SEVERAL and not _is_part(key, own))
+
+
+def _with_sets_of(shared: Mapping[str, Any], single: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a shared run's config with the single one's evaluation sets in the place of lists that hold them.
+
+    A list has one set that is annotated for a task. That of the single run is, so it is that one.
+    """
+    held = {}
+    for key in ("val_data", "test_data"):
+        if isinstance(shared.get(key), list) and single.get(key) in shared[key]:
+            held[key] = single[key]
+    return {**shared, **held}
+
+
+def _same_test_set(shared: ScoredRun, single: ScoredRun) -> bool:
+    other = single.tested_config
+    one = _with_sets_of(shared.tested_config, other)
+    return bool((one.get("test_data") or one.get("val_data")) == (other.get("test_data") or other.get("val_data")))
 
 
 def _is_part(key: str, own: str) -> bool:
@@ -148,6 +174,8 @@ def _paired(
         here, there = shared.drawn(name), single.drawn(name)
         if here is None or there is None:
             return {}, "no intervals; test both with --intervals 1000 to have them"
+        if not _same_test_set(shared, single):  # ids may be those of other images
+            return {}, "no intervals, since the two tests are of different data sets"
         if (here.image_ids, here.seed) != (there.image_ids, there.seed):
             return {}, "no intervals, since the two tests drew from different images"
         if len(here.scores[name]) != len(there.scores[name]):

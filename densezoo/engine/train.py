@@ -170,12 +170,16 @@ def keep(run: Run, folder: WorkDir, score: float | None, report: ProgressReport)
     """Write the checkpoints, and the curves where there is something new to see."""
     improved = run.note_score(score)
     # the best first: what last.pt knows of, a resumed run will not write again
-    if improved or not run.val_sets or not folder.best.is_file():
+    if improved or run.best_score is None or not folder.best.is_file():
         save_checkpoint(folder.best, run.model_checkpoint())
     save_checkpoint(folder.last, run.checkpoint())
     if score is not None:
         name = run.best_names[0] if len(run.best_names) == 1 else f"mean of {', '.join(run.best_names)}"
         report.say(f"  {name} {score:.4f}" + (", the best so far" if improved else ""))
+        new = [name for name in run.best_names if run.scores[name] != run.scores[name] and name not in run.nan_scores]
+        run.nan_scores.update(new)
+        for name in new:
+            report.say(f"  {name} is NaN, so this epoch is not the best; until one is, best.pt has the newest weights")
     if score is not None or run.epoch == run.config.epochs:
         draw_curves(folder.metrics, folder.curves)
 

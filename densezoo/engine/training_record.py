@@ -1,5 +1,6 @@
 """What a checkpoint's training cost, for the record of a test."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,10 @@ from densezoo.engine.checkpoint import load_checkpoint
 from densezoo.engine.config import config_from_text
 from densezoo.engine.load import load_model
 from densezoo.engine.work_dir import WorkDir
+from densezoo.errors import DenseZooError
 from densezoo.visualization.curves import read_log
+
+logger = logging.getLogger("densezoo")
 
 
 def training_record(checkpoint: str | Path) -> dict[str, Any]:
@@ -19,12 +23,17 @@ def training_record(checkpoint: str | Path) -> dict[str, Any]:
     Returns:
         `config`: as it was run, in plain values. `epoch`: of the checkpoint. `parameters`: of the model. `images`: seen
         in training, again and again. `seconds`: of training, without evaluations; None where no log tells. Empty for a
-        checkpoint that no training wrote.
+        checkpoint that no training wrote, or, with a warning, one whose config this version does not build.
     """
     saved = load_checkpoint(checkpoint)
     if not isinstance(saved.get("config"), str) or "step" not in saved:
         return {}
-    config = config_from_text(saved["config"], str(checkpoint))
+    try:
+        config = config_from_text(saved["config"], str(checkpoint))
+        parameters = sum(item.numel() for item in load_model(checkpoint).parameters())
+    except DenseZooError as error:
+        logger.warning("no record of the training, since the checkpoint's config cannot be built: %s", error)
+        return {}
     step, seconds = saved["step"], None
     folder = Path(checkpoint).resolve().parent
     log = WorkDir(folder.parent).metrics
@@ -34,7 +43,8 @@ def training_record(checkpoint: str | Path) -> dict[str, Any]:
     return {
         "config": config.to_dict(),
         "epoch": saved["epoch"],
-        "parameters": sum(item.numel() for item in load_model(checkpoint).parameters()),
-        "images": step * config.batch_size * config.engine.accumulate,
+        "parameters": parameters,
+        # checkpoints of older versions do not say how many a small set gave
+        "images": step * saved.get("step_images", config.batch_size * config.engine.accumulate),
         "seconds": seconds,
     }

@@ -5,7 +5,7 @@ weighs w0 · exp(-(d1(x) + d2(x))² / 2σ²) more, d1 and d2 being the distances
 object. Distances are those between centres of pixels.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import cv2
@@ -88,14 +88,26 @@ class BorderWeight:
         """Return the weights (N, H, W) float32 of a batch, on the device of its labels; worked out on the CPU.
 
         Args:
-            batch: objects are its instance masks, in samples that have them.
+            batch: objects are its instance masks, in samples that have them: no crowds, and none that the map takes
+                for background.
             labels: (N, H, W), from whose connected areas objects are taken in the other samples.
         """
         maps = labels.to(torch.uint8).cpu().numpy()
         masked = annotated(batch, "masks").tolist()
         masks = batch["masks"].cpu().numpy() if any(masked) else None
+        crowds = batch["crowd"].cpu().numpy() if "crowd" in batch else np.zeros(batch["valid"].shape, np.bool_)
         weights = [
-            self.of_objects(masks[row], own.shape) if masks is not None and masked[row] else self.of_labels(own)
+            self.of_objects(_told_apart(masks[row][~crowds[row]], own), own.shape)
+            if masks is not None and masked[row]
+            else self.of_labels(own)
             for row, own in enumerate(maps)
         ]
         return torch.from_numpy(np.stack(weights)).to(labels.device)
+
+
+def _told_apart(masks: Array, labels: Array) -> Iterator[Array]:
+    """Yield the masks (P, H, W) most of whose pixels are no background in a semantic map (H, W)."""
+    for mask in masks:
+        inside = labels[mask > 0]
+        if 2 * np.count_nonzero(inside) > inside.size:
+            yield mask

@@ -77,6 +77,26 @@ def stretch_depth(volume: Array, factor: float) -> Array:
     return stretched
 
 
+def stretch_slices(maps: Tensor, factor: float) -> Tensor:
+    """Enlarge the depth of what maps show as `stretch_depth` does, interpolated between slices.
+
+    Args:
+        maps: (N, D, h, w) float, slices in their order.
+        factor: above 0; below 1 it shrinks.
+
+    Returns:
+        (N, D, h, w); NaN beyond the first and last slice, of which the maps say nothing.
+    """
+    count = maps.shape[1]
+    places = torch.arange(count, device=maps.device, dtype=torch.float64) + 0.5 - count / 2
+    places = places / factor + count / 2  # from the front of the volume
+    centres = (places - 0.5).clamp(0, count - 1)
+    below = centres.long()
+    share = (centres - below).to(maps.dtype)[:, None, None]
+    stretched = torch.lerp(maps[:, below], maps[:, (below + 1).clamp(max=count - 1)], share)
+    return stretched.masked_fill_(((places < 0) | (places >= count))[:, None, None], torch.nan)
+
+
 def _pixels_inside(affine: Array, size: tuple[int, int], source: tuple[int, int]) -> Array:
     """Say which output pixels have their centre on the source image (height, width): (height, width) bool."""
     back = invert(affine)

@@ -5,6 +5,8 @@ odd sizes too. Every function here keeps that: a map is doubled and loses the la
 nothing shifts. Maps that are not about double (an encoder without a level in between) are resized outright.
 """
 
+import math
+
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -32,12 +34,28 @@ def double_bilinear_corners(x: Tensor) -> Tensor:
 def resize_by(images: Tensor, scale: float) -> Tensor:
     """Resize (N, C, H, W) images by a factor, bilinear; `images` itself where it is 1.
 
-    By the factor itself, not a ratio of rounded sizes: x comes to lie at `scale` times x, whatever the sides are.
+    By the factor itself, not a ratio of rounded sizes: x comes to lie at `scale` times x, whatever the sides are. Sides
+    are rounded up, so that all of the image is seen; beyond it its last row and column go on.
+
+    Args:
+        images: float.
+        scale: above 0.
     """
     if scale == 1:
         return images
+    sides = images.shape[-2:]
+    # a whole number may come out a little above or below itself
+    height, width = (math.ceil(side * scale - 1e-6) for side in sides)
+    # interpolation rounds down, so one more pixel is made where that is too few
+    missing = [
+        0 if math.floor(side * scale) >= wanted else math.ceil(1 / scale)
+        for side, wanted in zip(sides, (height, width), strict=True)
+    ]
+    if any(missing):
+        images = F.pad(images, (0, missing[1], 0, missing[0]), mode="replicate")
     smaller = scale < 1
-    return F.interpolate(images, scale_factor=scale, mode="bilinear", align_corners=False, antialias=smaller)
+    scaled = F.interpolate(images, scale_factor=scale, mode="bilinear", align_corners=False, antialias=smaller)
+    return scaled[..., :height, :width]
 
 
 def fit(x: Tensor, size: tuple[int, int]) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from densezoo.contracts import DecodesViews, Encoder, Head, Neck, NeedsWholeImages, Task
+from densezoo.contracts import DecodesViews, Encoder, Head, Neck, NeedsWholeImages, Task, UnscalesMaps
 from densezoo.errors import ConfigError
 from densezoo.functional.grids import average_views
 from densezoo.layers.resize import resize_by
@@ -215,9 +215,12 @@ class DenseModel(Model):
             found = {name: [pair] for name, pair in self._look_once(scaled, views.flip).items()}
         else:
             found = self._through_windows(scaled, views.window, views)
-        if scale != 1:
-            found = {name: [(maps, _unscale(grid, scale, size)) for maps, grid in own] for name, own in found.items()}
-        return found
+        if scale == 1:
+            return found
+        return {
+            name: [(_unscale_maps(self.tasks[name], maps, scale), _unscale(grid, scale, size)) for maps, grid in own]
+            for name, own in found.items()
+        }
 
     def _through_windows(
         self, images: Tensor, window: tuple[int, int], views: InferenceViews
@@ -273,6 +276,10 @@ class DenseModel(Model):
     def _check_tasks(self) -> None:
         if not self.tasks:
             raise ConfigError("this model was built without tasks; give tasks=dict(...) to train it or to predict")
+
+
+def _unscale_maps(task: Task, maps: Maps, scale: float) -> Maps:
+    return task.unscale(maps, scale) if isinstance(task, UnscalesMaps) else maps
 
 
 def _unscale(grid: Grid, scale: float, size: tuple[int, int]) -> Grid:

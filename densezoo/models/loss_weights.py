@@ -4,13 +4,15 @@
 - `dict(type='uncertainty')`: Kendall, Gal, Cipolla 2018, "Multi-Task Learning Using Uncertainty to Weigh Losses",
   https://arxiv.org/abs/1705.07115. A task's loss L becomes exp(-s) L + s / 2 with a learned log-variance s, 0 at first.
   The paper halves exp(-s) L for regression and not for classification, which is the same with another s: here it never
-  is. A task that nothing of an optimizer step is annotated for adds no s / 2 either.
+  is. A task that learns nothing from an optimizer step adds no s / 2 either.
 - `dict(type='gradnorm', alpha=1.5)`: Chen et al. 2018, "GradNorm", https://arxiv.org/abs/1711.02257. Factors are such
   that the gradient of each task's loss at what the heads read has the norm of their mean, times its relative loss (its
   loss now over that of its first step, over the mean of all tasks) to the power of alpha. Deviations: the norms are
   taken at the shared features and not at the last shared weights, which costs nothing, since the gradients pass there
   anyway; and where the paper descends on the differences with the network's optimizer, a factor is multiplied by
-  (wanted norm / norm)^rate, which has the same fixed point, whatever the scale of the losses, and needs no state.
+  (wanted norm / norm)^rate, which has the same fixed point, whatever the scale of the losses. Of a task
+  that a step says nothing of, the last known norm and loss stand in the means, so that steps of one task each move the
+  factors, too.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,7 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from densezoo.contracts import ScoredTask
+from densezoo.contracts import Task
 from densezoo.errors import ConfigError, near_names
 from densezoo.functional.annotated import MEANINGS, annotated
 from densezoo.registry import check_arguments, check_kinds
@@ -39,27 +41,34 @@ class LossWeights(nn.Module):
 
     compiles = True
 
-    def __init__(self, tasks: Mapping[str, ScoredTask]) -> None:
+    def __init__(self, tasks: Mapping[str, Task]) -> None:
         """Take the names of the tasks, and what they learn from."""
         super().__init__()
         self.tasks = list(tasks)
-        self._learned_from = {
+        self._reads = {
             name: [key for key, field in MEANINGS.items() if field in task.meta_fields] for name, task in tasks.items()
         }
+        self._tasks = dict(tasks)
 
     def factors(self) -> Tensor:
         """Return (T,) float32 factors of the tasks, differentiable where they are learned by gradients."""
         raise NotImplementedError
 
     def normalisers(self, batch: Batch) -> dict[str, Tensor]:
-        """Return `'loss_weights/task'` to the number of samples that the task learns from, as `Task.normalisers`."""
-        return {f"{LOSS}/{name}": self._count(batch, name) for name in self.tasks}
+        """Return `'loss_weights/task'` to 1 where the task learns from the batch, else 0, as `Task.normalisers`."""
+        return {f"{LOSS}/{name}": self._learns(batch, name) for name in self.tasks}
 
-    def _count(self, batch: Batch, task: str) -> Tensor:
-        known = [annotated(batch, key) for key in self._learned_from[task]]
+    def _learns(self, batch: Batch, task: str) -> Tensor:
+        """Return 0-d float32: 1 where a loss has something to be divided by, or a sample all that the task reads.
+
+        Such a sample may show nothing, and that is learned. One with a part of it teaches some tasks and others not.
+        """
         valid = batch["valid"]
-        present = torch.stack(known).any(0) if known else valid.new_ones(len(valid))
-        return present.sum().float()
+        whole = valid.new_ones(len(valid))
+        for key in self._reads[task]:
+            whole = whole & annotated(batch, key)
+        divided = [count > 0 for count in self._tasks[task].normalisers(batch).values()]
+        return torch.stack([whole.any(), *divided]).any().float()
 
     def forward(
         self, losses: Mapping[str, Tensor], batch: Batch, normalisers: Mapping[str, Tensor]
@@ -99,7 +108,7 @@ class FixedWeights(LossWeights):
 
     of_tasks: Tensor
 
-    def __init__(self, tasks: Mapping[str, ScoredTask], factors: Mapping[str, float]) -> None:
+    def __init__(self, tasks: Mapping[str, Task], factors: Mapping[str, float]) -> None:
         """Take `'task'` or `'task/loss'` to a factor; what is not named has 1.
 
         Raises:
@@ -141,7 +150,7 @@ class FixedWeights(LossWeights):
 class UncertaintyWeights(LossWeights):
     """Learned log-variances, (T,) float32; the optimizer learns them with all else (timm's without weight decay)."""
 
-    def __init__(self, tasks: Mapping[str, ScoredTask]) -> None:
+    def __init__(self, tasks: Mapping[str, Task]) -> None:
         """Start with factors of 1."""
         super().__init__(tasks)
         self.log_variances = nn.Parameter(torch.zeros(len(tasks)))
@@ -156,7 +165,7 @@ class UncertaintyWeights(LossWeights):
         """Weigh the losses of one batch, and add its share of the s / 2, as `'loss_weights/task'`."""
         weighted = super().forward(losses, batch, normalisers)
         for name, s in zip(self.tasks, self.log_variances.unbind(), strict=True):
-            share = self._count(batch, name) / normalisers[f"{LOSS}/{name}"].clamp(min=1)
+            share = self._learns(batch, name) / normalisers[f"{LOSS}/{name}"].clamp(min=1)
             weighted[f"{LOSS}/{name}"] = s / 2 * share
         return weighted
 
@@ -165,17 +174,22 @@ class GradNormWeights(LossWeights):
     """Factors that bring the gradients of all tasks at the shared features to related norms.
 
     A task that nothing of a step is annotated for keeps its factor in it, up to the sum of all, which is their number.
+    The others move by its last norm and loss; before there are any, it is left out of the means.
 
     Attributes:
         weights: (T,) float32 factors.
         first_losses: (T,) float32 losses of each task's first step, 0 before it.
+        relative_losses: (T,) float32, of each task's last step over that of its first, 0 before it.
+        norms: (T,) float32, of the gradients of each task's unweighted loss in its last step, 0 before it.
     """
 
     compiles = False
     weights: Tensor
     first_losses: Tensor
+    relative_losses: Tensor
+    norms: Tensor
 
-    def __init__(self, tasks: Mapping[str, ScoredTask], alpha: float = 1.5, rate: float = 0.025) -> None:
+    def __init__(self, tasks: Mapping[str, Task], alpha: float = 1.5, rate: float = 0.025) -> None:
         """Start with factors of 1.
 
         Args:
@@ -191,7 +205,8 @@ class GradNormWeights(LossWeights):
             raise ConfigError(f"loss_weights: alpha={alpha} must be 0 or more, and rate={rate} above 0 and at most 1")
         self.alpha, self.rate = alpha, rate
         self.register_buffer("weights", torch.ones(len(tasks)))
-        self.register_buffer("first_losses", torch.zeros(len(tasks)))
+        for name in ("first_losses", "relative_losses", "norms"):
+            self.register_buffer(name, torch.zeros(len(tasks)))
         # Of the step under way; no buffers, since those of the first process would take the place of all others'.
         self._losses: dict[str, Tensor] = {}
         self._squares: dict[str, Tensor] = {}
@@ -236,13 +251,15 @@ class GradNormWeights(LossWeights):
         norms = squares.sqrt() / processes
         known = (losses > 0) & (norms > 0) & (losses + norms).isfinite()
         self.first_losses.copy_(torch.where(known & (self.first_losses == 0), losses, self.first_losses))
-        relative = _over_mean(losses / self.first_losses, known)
-        wanted = relative**self.alpha / _over_mean(norms, known)
+        self.relative_losses.copy_(torch.where(known, losses / self.first_losses, self.relative_losses))
+        self.norms.copy_(torch.where(known, norms / self.weights, self.norms))
+        seen = self.norms > 0
+        wanted = _over_mean(self.relative_losses**self.alpha, seen) / _over_mean(self.weights * self.norms, seen)
         moved = self.weights * torch.where(known, wanted**self.rate, 1.0)
         self.weights.copy_(moved * len(self.tasks) / moved.sum())
 
 
-def build_loss_weights(config: Mapping[str, Any], tasks: Mapping[str, ScoredTask]) -> LossWeights:
+def build_loss_weights(config: Mapping[str, Any], tasks: Mapping[str, Task]) -> LossWeights:
     """Build what a config's `loss_weights` says.
 
     Args:

@@ -99,7 +99,7 @@ def _lay(pixels: int, side: int, overlap: float, coarsest: tuple[int, float], lo
             f"of {stride}; take {below} or {below + stride}"
         )
     step = answered if lost else side * (1 - overlap)
-    step = max(math.floor(step / stride), 1)  # in strides, as what follows
+    step = max(math.floor(step / stride + 1e-6), 1)  # in strides, as what follows; a share is rarely exact
     last = max(math.ceil((pixels - answered) / stride), 0)
     gaps = math.ceil(last / step)
     return side, [last * index // max(gaps, 1) * stride - lost for index in range(gaps + 1)]

@@ -159,7 +159,8 @@ class AssociativeEmbedding:
         """Return (N, P) bool: everybody, crowds too; and (N, P, K) bool: the joints that are learned."""
         people = batch["valid"] & annotated(batch, "keypoints")[:, None]
         if "labels" in batch:
-            people = people & (batch["labels"] == self.label)
+            # the data set of an instance without a label has people only
+            people = people & ((batch["labels"] == self.label) | (batch["labels"] < 0))
         single = people & ~batch["crowd"] if "crowd" in batch else people
         keypoints = self._keypoints(batch)
         if keypoints.shape[2] != self.num_keypoints:

@@ -52,6 +52,7 @@ class Centers(FindsObjects):
     Attributes:
         outputs: `{'heat': C, 'size': 2, 'offset': 2}`; with K keypoints also `{'keypoint_offset': 2 K, 'keypoint_heat':
             K, 'keypoint_heat_offset': 2}`.
+        meta_fields: as of every task; of a task without keypoints the classes alone.
     """
 
     meta_fields: tuple[str, ...] = ("classes", "keypoint_names")
@@ -109,6 +110,8 @@ class Centers(FindsObjects):
         if num_keypoints:
             parts = {"keypoint_offset": 2 * num_keypoints, "keypoint_heat": num_keypoints, "keypoint_heat_offset": 2}
             self.outputs |= parts
+        else:
+            self.meta_fields = ("classes",)
         self.num_keypoints = num_keypoints
         self.scores_keypoints = num_keypoints > 0 and metrics is None
         self.radius = radius

@@ -4,6 +4,7 @@ Fully convolutional networks (Long, Shelhamer, Darrell 2015, https://arxiv.org/a
 `densezoo.functional.segmentation_losses`. A network with several stages is supervised on each (deep supervision).
 """
 
+import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -122,7 +123,7 @@ class Segmentation:
         if border_weight is not None:
             check_arguments(BorderWeight, border_weight, {}, "Segmentation: border_weight")
             self.border_weight = BorderWeight(**border_weight)
-        given = [{"type": "MeanIoU", "ignore_index": ignore_index}] if metrics is None else metrics
+        given = [{"type": "MeanIoU"}] if metrics is None else metrics
         self.metric_configs = [dict(metric) for metric in given]
 
     def encode(self, batch: Batch, grid: Grid) -> Targets:
@@ -259,7 +260,12 @@ class Segmentation:
             raise ConfigError(
                 "Segmentation: a metric needs to know the classes; build the model with the data set's meta"
             )
-        return [METRICS.build(config, meta=self.meta) for config in self.metric_configs]
+        built = []
+        for config in self.metric_configs:
+            takes = "ignore_index" in inspect.signature(METRICS.get(config.get("type", ""))).parameters
+            own = {"ignore_index": self.ignore_index} if takes else {}
+            built.append(METRICS.build(own | config, meta=self.meta))
+        return built
 
 
 def _add(one: Array, other: Array) -> Array:

@@ -20,8 +20,9 @@ from torch import Tensor
 from densezoo.contracts import Metric
 from densezoo.errors import ConfigError, DataError
 from densezoo.functional.annotated import annotated
-from densezoo.functional.grids import bring_to_image, covered, image_size
-from densezoo.functional.volumes import cell_means
+from densezoo.functional.grids import bring_to_grid, bring_to_image, covered, image_size
+from densezoo.functional.label_maps import IGNORE
+from densezoo.functional.volumes import cell_means, stretch_slices
 from densezoo.registry import METRICS, TASKS
 from densezoo.types import Array, Batch, DatasetMeta, Grid, Maps, Prediction, Sample, Targets
 
@@ -73,7 +74,7 @@ class Volume:
         """Make targets on the device of the volumes.
 
         Args:
-            batch: with `volume` (N, D, H, W); without it nothing is learned.
+            batch: with `volume` (N, D, H, W); without it nothing is learned, nor of pixels that are 255 there.
             grid: where the map's cells lie.
 
         Returns:
@@ -83,11 +84,17 @@ class Volume:
         images = batch["images"]
         (depth,) = self.outputs.values()
         if "volume" in batch:
-            volumes = batch["volume"].float()
+            known = batch["volume"][:, :1] != IGNORE
+            volumes = (batch["volume"] * known).float()
         else:
             volumes = torch.zeros(len(images), depth, *images.shape[-2:], device=images.device)
+            known = volumes.new_zeros(len(images), 1, *images.shape[-2:], dtype=torch.bool)
         means, reached = cell_means(volumes, grid)
-        shares = reached / (depth * reached.sum()).clamp(min=torch.finfo(reached.dtype).tiny)
+        known_means, _ = cell_means(known.float(), grid)
+        tiny = torch.finfo(reached.dtype).tiny
+        means /= known_means.clamp(min=tiny)  # over the pixels that are known
+        shares = known_means * reached
+        shares /= (depth * shares.sum((1, 2, 3), keepdim=True)).clamp(min=tiny)
         return Targets(
             maps={MAP: means}, weights={MAP: shares * annotated(batch, "volume").float()[:, None, None, None]}
         )
@@ -109,6 +116,23 @@ class Volume:
         """Turn raw (N, D, h, w) maps into float32 probabilities of being inside."""
         return {MAP: maps[MAP].float().sigmoid()}
 
+    def unscale(self, maps: Maps, scale: float) -> Maps:
+        """Shrink the depth of activated maps of images that were enlarged by `scale`, as their width is.
+
+        Slices are as many pixels thick at every scale. NaN where those of an enlarged image do not reach.
+        """
+        return {MAP: stretch_slices(maps[MAP], 1 / scale)}
+
+    def decode_views(self, views: Sequence[tuple[Maps, Grid]]) -> list[Prediction]:
+        """Decode the mean of the views that reach a slice, on the cells of the first; 0 where none does.
+
+        Args:
+            views: activated maps, unscaled, and where their cells lie in the images.
+        """
+        (maps, grid), *others = views
+        values = [maps[MAP], *(bring_to_grid(other[MAP], own, grid) for other, own in others)]
+        return self.decode({MAP: torch.stack(values).nanmean(0).nan_to_num(0)}, grid)
+
     def decode(self, maps: Maps, grid: Grid) -> list[Prediction]:
         """Interpolate the probabilities at every pixel of the image.
 
@@ -126,22 +150,25 @@ class Volume:
         return [_prediction(volume) for volume in found.half().contiguous().cpu().numpy()]
 
     def constant_prediction(self, samples: Iterable[Sample]) -> Prediction:
-        """Return the mean volume: of each voxel, the share of samples where it is inside.
+        """Return the mean volume: of each voxel, the share of samples that reach it where it is inside.
 
         Args:
-            samples: warped to the network's size.
+            samples: warped to the network's size; of different sizes they are laid corner on corner.
 
         Raises:
             DataError: no sample has a volume.
         """
-        total, count = None, 0
+        (depth,) = self.outputs.values()
+        total, count = np.zeros((depth, 0, 0), np.int32), np.zeros((0, 0), np.int32)
         for sample in samples:
             if "volume" in sample:
-                total = sample["volume"].astype(np.int32) if total is None else total + sample["volume"]
-                count += 1
-        if total is None:
+                height, width = sample["volume"].shape[1:]
+                total, count = _enlarged(total, height, width), _enlarged(count, height, width)
+                total[:, :height, :width] += sample["volume"]
+                count[:height, :width] += 1
+        if not count.any():
             raise DataError("the mean volume needs samples with volumes, and there is none")
-        return _prediction((total / count).astype(np.float16))
+        return _prediction((total / np.maximum(count, 1)).astype(np.float16))
 
     def metrics(self) -> list[Metric]:
         """Return new metrics.
@@ -154,6 +181,13 @@ class Volume:
                 "Volume: a metric needs to know how thick slices are; build the model with the data set's meta"
             )
         return [METRICS.build(config, meta=self.meta) for config in self.metric_configs]
+
+
+def _enlarged(counts: Array, height: int, width: int) -> Array:
+    """Return counts (…, h, w) with zeros below and to the right of them, so that (height, width) fit."""
+    missing = [max(side - own, 0) for side, own in zip((height, width), counts.shape[-2:], strict=True)]
+    around = [(0, 0)] * (counts.ndim - 2) + [(0, side) for side in missing]
+    return np.pad(counts, around) if any(missing) else counts
 
 
 def _prediction(volume: Array) -> Prediction:

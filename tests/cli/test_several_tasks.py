@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from densezoo.cli.main import main
+from densezoo.engine.checkpoint import load_checkpoint, save_checkpoint
 
 CONFIG = """
 encoder = dict(type="NewellStem", channels=16, norm="group")
@@ -82,7 +83,7 @@ def test_sharing_compares_each_task_with_its_single_network(trained, tmp_path, c
 
 def test_sharing_refuses_unequal_budgets_until_it_is_told_to_compare(trained, tiny_root, tmp_path, capsys):
     config, work_dir = trained / "pose.py", tmp_path / "long"
-    longer = ["--cfg-options", "epochs=2", "val_data.num_images=4"]
+    longer = ["--cfg-options", "epochs=2", "batch_size=64", "val_data.num_images=4"]
     assert main(["train", str(config), "--work-dir", str(work_dir), *longer]) == 0
     assert main(["test", str(config), str(work_dir / "checkpoints" / "last.pt"), "--out", str(tmp_path / "test")]) == 0
     command = ["sharing", str(trained / "shared" / "test"), f"pose={tmp_path / 'test'}"]
@@ -91,10 +92,20 @@ def test_sharing_refuses_unequal_budgets_until_it_is_told_to_compare(trained, ti
     said = capsys.readouterr().err
     assert "pose: epochs" in said
     assert "pose: val_data.num_images" in said
+    assert "pose: training images (8 shared, 16 single)" in said  # the batches are of all 8 images, not of 64
     assert main([*command, "--allow-differences"]) == 0
-    assert "The runs also differ in pose: epochs" in capsys.readouterr().out
+    assert "The runs also differ in pose: batch_size, pose: epochs" in capsys.readouterr().out
     assert main(["sharing", str(trained / "shared" / "test"), "pose"]) == 2
     assert "write TASK=DIR" in capsys.readouterr().err
+
+
+def test_a_checkpoint_whose_config_is_no_longer_read_is_tested_without_a_record(trained, tmp_path, caplog):
+    saved = load_checkpoint(trained / "segmentation" / "checkpoints" / "best.pt")
+    save_checkpoint(tmp_path / "old.pt", saved | {"config": saved["config"] + "gone = 1\n"})
+    command = ["test", str(trained / "segmentation.py"), str(tmp_path / "old.pt"), "--out", str(tmp_path / "test")]
+    assert main(command) == 0
+    assert "unknown key 'gone'" in caplog.text
+    assert json.loads((tmp_path / "test" / "metrics.json").read_text())["training"] == {}
 
 
 def test_several_test_sets_are_scored_apart_and_shown_in_one_table(trained, tmp_path, capsys):

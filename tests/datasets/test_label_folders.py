@@ -1,9 +1,12 @@
 import pickle
+import struct
+import zlib
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from densezoo.datasets.images import read_labels
 from densezoo.datasets.label_folders import LabelFolders
 from densezoo.datasets.subset import in_subset
 from densezoo.engine.build import build_dataset
@@ -189,7 +192,7 @@ def test_files_that_are_no_maps(folder):
     with pytest.raises(DataError, match=r"a\.png: a JPEG changes the labels"):
         open_set(folder)
     Image.fromarray(LABELS.astype(np.uint16)).save(target)
-    with pytest.raises(DataError, match=r"a\.png: a label map has one channel of 8 bits.* I;16"):
+    with pytest.raises(DataError, match=r"a\.png: a label map has 8 bits a channel, or a palette; this PNG has 16"):
         open_set(folder)
     target.write_bytes(b"nothing")
     with pytest.raises(DataError, match=r"a\.png: the label map cannot be read"):
@@ -202,6 +205,45 @@ def test_files_that_are_no_maps(folder):
     write(target, LABELS.T)
     with pytest.raises(DataError, match=r"a\.png: the label map has 2x4 pixels"):
         dataset.read(0)
+
+
+def png(rows, bits, colour_type):
+    """Return a PNG of rows of bytes as they are stored."""
+
+    def chunk(name, data):
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    channels = 3 if colour_type == 2 else 1
+    header = struct.pack(">IIBBBBB", len(rows[0]) * 8 // (bits * channels), len(rows), bits, colour_type, 0, 0, 0)
+    pixels = zlib.compress(b"".join(b"\0" + bytes(row) for row in rows))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(
+    ("bits", "colour_type", "rows"),
+    [(16, 2, [[0, 128] * 12] * 2), (4, 0, [[0x01, 0x20]] * 2), (2, 0, [[0b00011000]] * 2)],
+)
+def test_pngs_whose_values_would_change_as_they_are_read_are_refused(folder, bits, colour_type, rows):
+    (folder / "trainannot" / "a.png").write_bytes(png(rows, bits, colour_type))
+    with Image.open(folder / "trainannot" / "a.png") as stored:
+        assert stored.size == (4, 2)
+    with pytest.raises(DataError, match=rf"a\.png: .* this PNG has {bits}"):
+        open_set(folder, palette=COLOURS.tolist() if colour_type == 2 else None, ignore=3 if colour_type == 2 else ())
+    with pytest.raises(DataError, match=rf"a\.png: .* this PNG has {bits}"):
+        read_labels(folder / "trainannot" / "a.png", (2, 4))
+
+
+def test_a_field_of_view_is_all_that_is_not_black_and_no_jpeg(folder):
+    inside = np.array([[(1, 0, 0), (0, 0, 0), (0, 0, 1), (9, 9, 9)]] * 2, np.uint8)
+    for name in "abc":
+        write(folder / f"fov/{name}.png", inside)
+    labels = open_set(folder, field_of_view="fov").read(0)["semantic"]
+    np.testing.assert_array_equal(labels == 255, ~inside.any(2))
+    (folder / "fov/a.png").unlink()
+    write(folder / "fov/a.jpg", inside)
+    (folder / "fov/a.jpg").rename(folder / "fov/a.png")
+    with pytest.raises(DataError, match=r"a\.png: a JPEG changes the black around a field of view"):
+        open_set(folder, field_of_view="fov").read(0)
 
 
 def test_outside_the_field_of_view_nothing_is_labelled(folder):

@@ -3,8 +3,10 @@ import pytest
 
 from densezoo.datasets.mixed import Mixed, merge_metas
 from densezoo.datasets.narrowed import Narrowed, build_source
+from densezoo.engine.loading import collate
 from densezoo.errors import ConfigError
-from densezoo.types import DatasetMeta
+from densezoo.tasks.associative_embedding import AssociativeEmbedding
+from densezoo.types import DatasetMeta, Grid
 
 SCENES = {"type": "Synthetic", "view": "scenes", "num_images": 4, "size": 48, "semantic": True, "masks": True}
 
@@ -61,11 +63,58 @@ def test_contradictions_name_both_sources(field, value):
 
 
 def test_the_meaning_goes_with_the_annotation(root):
-    meta = build_source({**SCENES, "only": ["keypoints"]}, root).meta
-    assert (meta.classes, meta.semantic_classes) == ((), ())
-    assert meta.num_keypoints == 17
+    meta = build_source({**SCENES, "only": ["boxes", "keypoints"]}, root).meta
+    assert meta.semantic_classes == ()
+    assert (len(meta.classes), meta.num_keypoints) == (5, 17)
     meta = build_source({**SCENES, "only": ["boxes"]}, root).meta
     assert (meta.keypoint_names, meta.flip_pairs, meta.sigmas, meta.skeleton) == ((), (), (), ())
+
+
+class People:
+    """One class, of which every sample has two instances."""
+
+    meta = DatasetMeta(classes=("person",), keypoint_names=("nose",), keypoint_shift=0.5)
+
+    def __len__(self):
+        return 1
+
+    def read(self, _):
+        two = {"labels": np.zeros(2, np.int64), "crowd": np.zeros(2, bool), "boxes": np.ones((2, 4), np.float32)}
+        return {"image": np.zeros((8, 8, 3), np.uint8), **two, "keypoints": np.full((2, 1, 3), 2, np.float32)}
+
+
+def test_labels_are_left_out_with_the_boxes_whose_classes_they_count():
+    one = Narrowed(People(), ["keypoints"])
+    assert one.meta == DatasetMeta(keypoint_names=("nose",), keypoint_shift=0.5)
+    assert set(one.read(0)) == {"image", "crowd", "keypoints"}
+    boxes = Narrowed(People(), ["boxes"])
+    assert boxes.meta == DatasetMeta(classes=("person",))
+    assert set(boxes.read(0)) == {"image", "crowd", "boxes", "labels"}
+    assert set(Narrowed(People(), ["masks"]).read(0)) == {"image"}
+
+
+@pytest.mark.parametrize("only", [["keypoints"], ["semantic", "masks"]])
+def test_a_set_of_several_classes_keeps_its_boxes(root, only):
+    with pytest.raises(ConfigError, match=rf"does not say which of the 5 classes {only[-1]} are of; add 'boxes'"):
+        build_source({**SCENES, "only": only}, root)
+
+
+def test_people_without_a_label_are_learned_beside_others_of_several_classes():
+    meta = DatasetMeta(classes=("car", "person"), keypoint_names=("nose",))
+    task = AssociativeEmbedding(num_keypoints=1, meta=meta)
+    whole = {**People().read(0), "labels": np.array([0, 1])}
+    batch = collate([Narrowed(People(), ["keypoints"]).read(0), whole])
+    heat = task.encode(batch, Grid(size=(8, 8), stride=1))
+    assert (heat["maps"]["tags"] > 0).flatten(1).any(1).tolist() == [True, True]
+    learned = task._people(batch)[0]
+    assert learned.tolist() == [[True, True], [False, True]]
+
+
+@pytest.mark.parametrize("shifts", [(0.5, 0.0), (0.0, 0.5)])
+def test_the_shift_is_that_of_the_first_set_with_keypoints(shifts):
+    bare = DatasetMeta(classes=("a",), keypoint_shift=2.0)
+    one, two = (DatasetMeta(keypoint_names=("x",), keypoint_shift=shift) for shift in shifts)
+    assert merge_metas({"bare": bare, "one": one, "two": two}).keypoint_shift == shifts[0]
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,8 @@ import torch
 
 from densezoo.engine import build
 from densezoo.engine.config import load_config
+from densezoo.errors import ConfigError
+from densezoo.types import DatasetMeta
 
 
 @pytest.mark.parametrize("starts", [True, False])
@@ -22,3 +24,13 @@ def test_pretrained_weights_are_fetched_only_where_training_starts(tiny_config, 
     build.build_dense_model(config, None, torch.device("cpu"), starts=starts)
     assert asked == [starts]
     assert config.encoder["pretrained"] is True
+
+
+def test_only_training_needs_keypoints_for_half_bodies(tiny_config):
+    config = load_config(tiny_config)
+    config = replace(config, warp={**config.warp, "half_body": 0.3})
+    assert build.build_warp(config, DatasetMeta(), training=False).half_body == 0
+    with pytest.raises(ConfigError, match="half_body needs keypoints"):
+        build.build_warp(config, DatasetMeta(), training=True)
+    with pytest.raises(ConfigError, match="half_bodies"):
+        build.build_warp(replace(config, warp={**config.warp, "half_bodies": 0.3}), DatasetMeta(), training=False)

@@ -118,6 +118,22 @@ def test_init_from_takes_what_fits_of_any_checkpoint_and_reports_the_rest(tmp_pa
         init_from(nn.Conv2d(1, 1, 1), tmp_path / "a.pt")
 
 
+def test_init_from_leaves_learned_loss_weights_to_their_run(tmp_path):
+    def build():
+        return nn.ModuleDict({"heads": nn.Linear(1, 1), "loss_weights": nn.BatchNorm1d(2)})
+
+    trained, model = build(), build()
+    nn.init.constant_(trained["loss_weights"].weight, 5.0)
+    save_checkpoint(tmp_path / "a.pt", {"model": trained.state_dict()})
+    said = init_from(model, tmp_path / "a.pt")
+    assert model["loss_weights"].weight.tolist() == [1.0, 1.0]
+    assert torch.equal(model["heads"].weight, trained["heads"].weight)
+    assert "loss_weights.weight is not taken, since it is of the other run's losses" in said
+    assert not any("heads" in line for line in said)
+    load_weights(model, tmp_path / "a.pt")
+    assert model["loss_weights"].weight.tolist() == [5.0, 5.0]
+
+
 def test_random_states_survive_a_checkpoint(tmp_path):
     save_checkpoint(tmp_path / "rng.pt", {"rng": rng_state()})
     expected = torch.rand(3), random.random(), np.random.rand(3)

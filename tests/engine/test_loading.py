@@ -122,6 +122,19 @@ def test_images_of_different_size_are_padded_at_the_bottom_and_right():
     assert small["image"].shape == (4, 6, 3)
 
 
+def test_what_is_beyond_a_volume_is_unknown():
+    small, large, without = make_sample(0), make_sample(0), make_sample(0)
+    small["volume"], large["volume"] = np.ones((2, 4, 6), np.uint8), np.zeros((2, 7, 5), np.uint8)
+    large["image"] = np.full((7, 5, 3), 9, np.uint8)
+    volumes = collate([small, large, without])["volume"]
+    assert volumes.shape == (3, 2, 7, 6)
+    assert volumes[0, :, :4].eq(1).all()
+    assert volumes[0, :, 4:].eq(255).all()
+    assert volumes[1, :, :, :5].eq(0).all()
+    assert volumes[1, :, :, 5:].eq(255).all()
+    assert volumes[2].eq(255).all()
+
+
 @pytest.mark.parametrize(("size", "training", "expected"), [(None, False, 1), (None, True, 4), (64, False, 4)])
 def test_files_of_any_size_are_evaluated_one_by_one(tiny_config, size, training, expected):
     config = load_config(tiny_config, {"warp.size": size, "warp.crop": 48})

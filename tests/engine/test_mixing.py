@@ -54,6 +54,25 @@ def test_alternating_batches_are_of_one_source_each():
     assert [kind.pop() for kind in kinds].count(0) == 3
 
 
+@pytest.mark.parametrize(
+    ("lengths", "more"),
+    [
+        ([1000, 10], {"batch_size": 32, "alternate": True}),
+        ([5, 6], {"weights": [1, 2]}),
+        ([4, 3, 4], {"batch_size": 3, "alternate": True}),
+    ],
+)
+def test_over_many_epochs_every_source_has_its_share(lengths, more):
+    epochs = [order(lengths, seed=seed, **more) for seed in range(600)]
+    counts = np.array([np.bincount([source_of(i, lengths) for i in each], minlength=len(lengths)) for each in epochs])
+    block = more["batch_size"] if more.get("alternate") else 1
+    weights = np.array(more.get("weights", lengths))
+    exact = sum(lengths) // block * weights / weights.sum()
+    assert (np.abs(counts / block - exact) < 1).all()
+    assert counts.mean(0) / block == pytest.approx(exact, abs=0.08)
+    assert (counts.sum(1) == sum(lengths) // block * block).all()
+
+
 @pytest.mark.parametrize("alternate", [False, True])
 def test_a_global_batch_of_several_sources_does_not_depend_on_the_number_of_processes(alternate):
     sources = Sources([9, 31], [1.0, 1.0], alternate)

@@ -131,9 +131,8 @@ def test_a_run_on_several_data_sets_resumes_byte_equal(write, tmp_path, monkeypa
     assert weights == [line["loss_weights"] for line in lines(tmp_path / "parts", "train")]
     assert len({tuple(each.values()) for each in weights}) == 3
     learned = [name for name in whole["trained_model"] if name.startswith("loss_weights.")]
-    assert learned == {"gradnorm": ["loss_weights.weights", "loss_weights.first_losses"]}.get(
-        kind, ["loss_weights.log_variances"]
-    )
+    buffers = ["weights", "first_losses", "relative_losses", "norms"]
+    assert learned == [f"loss_weights.{name}" for name in (buffers if kind == "gradnorm" else ["log_variances"])]
     if kind == "gradnorm":
         assert sum(weights[-1].values()) == pytest.approx(3)
     evaluation = lines(tmp_path / "whole", "eval")[-1]["scores"]

@@ -15,11 +15,11 @@ def write_test(tiny_config, tmp_path):
     config = json.loads(json.dumps(load_config(tiny_config).to_dict()))
     pose = config["tasks"]["pose"]
 
-    def write(name, tasks, scores, drawn=(), image_ids=(1, 2, 3), seconds=60.0, **changes):
+    def write(name, tasks, scores, drawn=(), image_ids=(1, 2, 3), seconds=60.0, images=24, **changes):
         folder = tmp_path / name
         folder.mkdir()
         known = copy.deepcopy({**config, **changes, "tasks": dict.fromkeys(tasks, pose)})
-        training = {"config": known, "epoch": 2, "parameters": 1_500_000, "images": 24, "seconds": seconds}
+        training = {"config": known, "epoch": 2, "parameters": 1_500_000, "images": images, "seconds": seconds}
         content = {"scores": scores, "training": training, "tested_config": known}
         (folder / "metrics.json").write_text(json.dumps(content))
         if drawn:
@@ -83,6 +83,29 @@ def test_draws_of_other_images_are_no_pairs(write_test):
         found = compare(shared, {"pose": read_test(folder)})
         assert found.changes["pose"]["pose/AP"].ends is None
         assert note in found.notes[0]
+
+
+def test_of_a_list_of_test_sets_the_one_of_the_single_run_counts(write_test):
+    joints, boxes, other = ({"type": "Synthetic", "num_images": number} for number in (3, 4, 5))
+    drawn = {"pose/AP": [0.5, 0.5]}
+    scores = {"pose/AP": 0.5}
+    shared = write_test("shared", ["pose", "other"], scores, drawn, val_data=[boxes, joints], test_data=[joints, boxes])
+    same = write_test("same", ["pose"], scores, drawn, val_data=joints, test_data=joints)
+    found = compare(read_test(shared), {"pose": read_test(same)})
+    assert found.differences == found.notes == []
+    assert found.changes["pose"]["pose/AP"].ends == (0, 0)
+    unlike = write_test("unlike", ["pose"], scores, drawn, val_data=joints, test_data=other)
+    found = compare(read_test(shared), {"pose": read_test(unlike)})
+    assert {name.split(".")[0] for name in found.differences} == {"pose: test_data"}
+    assert found.changes["pose"]["pose/AP"].ends is None  # though the ids are the same
+    assert found.notes == ["pose: no intervals, since the two tests are of different data sets"]
+
+
+def test_a_run_that_stopped_early_is_named_with_its_images(write_test):
+    shared = read_test(write_test("shared", ["pose", "other"], {"pose/AP": 0.5}))
+    single = read_test(write_test("pose", ["pose"], {"pose/AP": 0.5}, images=16))
+    found = compare(shared, {"pose": single})
+    assert found.differences == ["pose: training images (24 shared, 16 single)"]
 
 
 def test_folders_without_the_task_or_without_a_record_are_refused(write_test, tmp_path):

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,9 +14,11 @@ import torch
 from densezoo import load_model, train
 from densezoo.engine import train as train_module
 from densezoo.engine.checkpoint import load_checkpoint
-from densezoo.engine.config import load_config
+from densezoo.engine.config import RunConfig, load_config
 from densezoo.engine.distributed import Processes
+from densezoo.engine.evaluate import mean_score
 from densezoo.engine.run import Run
+from densezoo.engine.work_dir import WorkDir
 from densezoo.errors import CheckpointError, ConfigError, DataError, DenseZooError
 
 CPU = torch.device("cpu")
@@ -27,6 +30,29 @@ def weights(work_dir, name="last"):
 
 def lines(work_dir):
     return [json.loads(line) for line in (work_dir / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_best_follows_the_newest_weights_while_no_score_is_a_number(tmp_path, monkeypatch):
+    class Counted(Run):
+        def checkpoint(self):
+            return {"model": {"epoch": torch.tensor(self.epoch)}}
+
+        model_checkpoint = checkpoint
+
+    said = []
+    monkeypatch.setattr(train_module, "draw_curves", lambda *_: None)
+    config = replace(RunConfig(encoder={}, tasks={}, warp={}, train_data={}), epochs=9)
+    run = Counted(config, *[None] * 9, [("set", None)], ["a/AP", "b/AP"], True, set(), {}, [])
+    report, folder = SimpleNamespace(say=said.append), WorkDir(tmp_path)
+    kept = []
+    for run.epoch, score in enumerate([None, float("nan"), float("nan"), 0.5, float("nan"), 0.4], start=1):
+        run.scores = {} if score is None else {"a/AP": 0.5, "b/AP": score}
+        train_module.keep(run, folder, mean_score(run.scores, run.best_names), report)
+        kept.append(int(weights(tmp_path, "best")["epoch"]))
+    assert kept == [1, 2, 3, 4, 4, 4]
+    assert [line for line in said if "is NaN" in line] == [
+        "  b/AP is NaN, so this epoch is not the best; until one is, best.pt has the newest weights"
+    ]
 
 
 def assert_byte_equal(one, other):

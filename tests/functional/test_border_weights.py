@@ -87,6 +87,15 @@ def test_masks_count_where_a_sample_has_them_and_areas_elsewhere():
     np.testing.assert_array_equal(task.encode(batch, grid)["pixel_weights"].numpy(), [by_areas, by_areas])
 
 
+def test_crowds_and_what_the_map_takes_for_background_are_no_objects():
+    batch, grid = make_batch(), Grid(1, (24, 30))
+    batch["semantic"][:, 2:20, 18:24] = 0
+    batch["crowd"] = torch.tensor([[False, True, False, False]] * 2)
+    weights = Segmentation(3, border_weight={"w0": 10, "sigma": 5}).encode(batch, grid)["pixel_weights"]
+    left = BorderWeight().of_objects(batch["masks"][0][[0, 2]].numpy(), (24, 30))
+    np.testing.assert_array_equal(weights.numpy(), [left, left])
+
+
 @pytest.mark.parametrize("loss", ["cross_entropy", "focal"])
 @pytest.mark.parametrize("class_weights", [None, (0.5, 1.0, 2.0)])
 def test_pixels_weigh_by_their_class_and_their_place(loss, class_weights):

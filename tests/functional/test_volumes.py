@@ -12,6 +12,7 @@ from densezoo.functional.volumes import (
     encode_volume,
     slice_depths,
     stretch_depth,
+    stretch_slices,
     warp_volume,
 )
 from densezoo.types import Grid
@@ -62,6 +63,16 @@ def test_probabilities_are_interpolated_up_to_the_rim():
     assert half[[1, 6]].max() == half[:, 2:].max() == half[:, :, 2:].max() == 0
     ramp = np.arange(8, dtype=np.float32)[:, None, None] * np.ones((1, 2, 2), np.float32)
     np.testing.assert_allclose(stretch_depth(ramp, 2.0)[:, 0, 0], 3.5 + slice_depths(8) / 2, rtol=1e-6)
+
+
+@pytest.mark.parametrize("factor", [0.4, 0.8, 1.0, 1.25, 3.0])
+@pytest.mark.parametrize("count", [1, 5, 8])
+def test_slices_of_maps_are_stretched_as_those_of_volumes(count, factor):
+    maps = torch.rand(2, count, 3, 4) + 0.1
+    stretched = stretch_slices(maps, factor)
+    expected = np.stack([stretch_depth(volume, factor) for volume in maps.numpy()])
+    np.testing.assert_allclose(stretched.nan_to_num(0), expected, rtol=1e-5)
+    assert torch.equal(stretched.isnan(), torch.from_numpy(expected == 0))
 
 
 @settings(deadline=None)

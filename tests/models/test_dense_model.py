@@ -5,7 +5,7 @@ from torch import nn
 from torch.nn.functional import avg_pool2d, pad
 
 from densezoo.errors import ConfigError
-from densezoo.functional.grids import bring_to_grid
+from densezoo.functional.grids import bring_to_grid, covered
 from densezoo.heads.identity_head import IdentityHead
 from densezoo.models import DenseModel, build_model
 from densezoo.tasks.pose import Pose
@@ -185,6 +185,14 @@ def test_maps_of_a_scaled_image_lie_where_those_of_the_image_do(scale):
     assert (bright[3:5, 9:11] > 1.8).all()
     together = model.predict({"images": images}, InferenceViews(scales=(1, scale)))["pose"][0]
     assert (abs(together["keypoints"][0, :, :2] - [40, 16]) < 8).all()
+
+
+@pytest.mark.parametrize("scale", [0.5, 0.75, 1.25])
+@pytest.mark.parametrize("size", [(17, 33), (19, 41)])
+def test_maps_of_a_scaled_image_reach_all_of_it(size, scale):
+    images = torch.zeros(1, 3, *size, dtype=torch.uint8)
+    ((_, grid),) = cells_model().look({"images": images}, InferenceViews(scales=(scale,)))["pose"]
+    assert covered(grid, size, torch.device("cpu")).all()
 
 
 def test_a_task_may_bring_views_together_itself():

@@ -105,6 +105,33 @@ def test_a_task_that_a_step_says_nothing_of_keeps_its_uncertainty():
     assert gradient[1] != 0
 
 
+@pytest.mark.parametrize(
+    ("task", "dropped"),
+    [
+        ({"type": "Centers", "num_classes": 2, "head": {"type": "Center", "channels": 8}}, "boxes"),
+        (
+            {"type": "Centers", "num_classes": 2, "num_keypoints": 3, "head": {"type": "Center", "channels": 8}},
+            "boxes",
+        ),
+        ({"type": "AssociativeEmbedding", "num_keypoints": 3}, "keypoints"),
+    ],
+)
+def test_a_part_of_the_annotations_that_teaches_nothing_adds_no_uncertainty(task, dropped):
+    torch.manual_seed(0)
+    tasks = {"pose": TASKS["pose"], "other": task}
+    model = build_model(STEM, NECK, tasks, loss_weights={"type": "uncertainty"})
+    with torch.no_grad():
+        model.loss_weights.log_variances.fill_(1.0)
+    whole = make_batch()
+    part = {key: value for key, value in whole.items() if key != dropped}
+    empty = {**whole, "valid": torch.zeros_like(whole["valid"])}
+    for batch, expected in ((whole, 0.5), (part, 0.0), (empty, 0.5)):
+        assert model.losses(batch)["loss_weights/other"].item() == expected
+    counted = [model.normalisers(batch) for batch in (whole, part)]
+    shared = {name: counted[0][name] + counted[1][name] for name in counted[0]}
+    assert [model.losses(batch, shared)["loss_weights/other"].item() for batch in (whole, part)] == [0.5, 0.0]
+
+
 def shared_gradients(model, batch, monkeypatch):
     """Norm of every task's unweighted loss at the pyramid that all heads read, by brute force."""
     read = []
@@ -150,7 +177,8 @@ def test_gradnorm_of_several_batches_and_processes_is_that_of_one(monkeypatch):
     assert (whole.loss_weights.weights - 1).abs().min() > 0.01
 
 
-def test_gradnorm_settles_where_norms_follow_the_relative_losses():
+@pytest.mark.parametrize("turns", [["ab"], ["a", "b"]], ids=["together", "in turns"])
+def test_gradnorm_settles_where_norms_follow_the_relative_losses(turns):
     """Two quadratic losses of other scales at one point: G = mean(G) · (relative loss)^alpha, as the paper wants."""
     weights = build_loss_weights({"type": "gradnorm", "alpha": 0.5, "rate": 0.1}, stubs())
     aims, scales = torch.tensor([[3.0, 0.0], [-1.0, 2.0]]), torch.tensor([1.0, 100.0])
@@ -158,16 +186,19 @@ def test_gradnorm_settles_where_norms_follow_the_relative_losses():
     def losses_at(point):
         return scales * (point - aims).square().sum(1) / 2
 
-    def step(point):
-        (first,), (second,) = (weights.watch(name, [point]) for name in "ab")
-        found = {"a/x": losses_at(first)[0], "b/x": losses_at(second)[1]}
+    def step(point, tasks):
+        read = {name: weights.watch(name, [point])[0] for name in tasks}
+        found = {f"{name}/x": losses_at(level)["ab".index(name)] for name, level in read.items()}
         sum(weights(found, {}, {}).values()).backward()
         weights.end_step(lambda values: values, 1)
 
     start, later = (torch.tensor(values, requires_grad=True) for values in ([0.0, 0.0], [0.5, -0.5]))
-    step(start)
+    for tasks in turns:
+        assert weights.values() == {"a": 1, "b": 1}  # nothing moves before all have a step
+        step(start, tasks)
     for _ in range(200):
-        step(later)
+        for tasks in turns:
+            step(later, tasks)
     relative = losses_at(later) / losses_at(start)
     relative = relative / relative.mean()
     norms = scales * (later - aims).norm(dim=1) * weights.weights

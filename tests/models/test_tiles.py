@@ -63,6 +63,10 @@ def test_windows_answer_for_every_pixel_and_lie_whole_strides_apart(pixels, stri
     assert ((steps > 0) & (steps <= most)).all()
 
 
+def test_a_share_that_is_no_binary_number_loses_no_step():
+    assert lay_windows((1600, 1600), (320, 320), 0.8, (32, 0.0), 0.0).tops == list(range(0, 1281, 64))
+
+
 @pytest.mark.parametrize(("side", "near"), [(570, "take 556 or 572"), (100, "take 204 or 220")])
 def test_windows_that_do_not_suit_the_network_are_named_with_those_that_do(side, near):
     with pytest.raises(ConfigError, match=f"a window of {side} pixels .* {near}"):

@@ -524,3 +524,8 @@ def test_configs_build(name):
     maps = model.eval()(torch.zeros(1, 3, *config.warp["size"], dtype=torch.uint8), "last")
     height, width = config.warp["size"]
     assert next(iter(maps.values()))[0]["heat"].shape == (1, task.num_classes, height // 4, width // 4)
+
+
+@pytest.mark.parametrize(("num_keypoints", "fields"), [(0, ("classes",)), (2, ("classes", "keypoint_names"))])
+def test_names_of_keypoints_are_read_only_for_keypoints(num_keypoints, fields):
+    assert Centers(num_classes=1, num_keypoints=num_keypoints).meta_fields == fields

@@ -237,6 +237,9 @@ def test_a_label_can_be_ignored_by_number():
     assert task.normalisers(batch)["cross_entropy"].item() == 2
     (metric,) = task.metrics()
     assert metric.ignore_index == 0
+    chosen = [{"type": "BoundaryF"}, {"type": "MeanIoU"}, {"type": "MeanIoU", "ignore_index": 1}]
+    metrics = Segmentation(3, META, ignore_index=0, metrics=chosen).metrics()
+    assert [metric.ignore_index for metric in metrics] == [0, 0, 1]
 
 
 def test_unflip_mirrors():
