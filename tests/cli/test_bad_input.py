@@ -78,8 +78,8 @@ def test_odd_boxes_train_and_score_as_cocos_rules_say_and_are_reported_once(odd,
     )
     assert said.count(note) == 2  # of train_data and val_data, which are the same here
     many = (
-        "1 of 6 images have more than the 3 objects that task 'boxes' finds in one (up to 5); raise its "
-        "max_detections, or the detector's …detections_per_img\n"
+        "1 of 6 images have more than the 3 objects that task 'boxes' finds in one (up to 5); raise its limit, "
+        "which is called max_detections, max_people or …detections_per_img\n"
     )
     assert (said.count(f"train_data: {many}"), said.count(f"val_data: {many}")) == (1, 1)
     out = tmp_path / "test"
