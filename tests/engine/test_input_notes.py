@@ -24,8 +24,8 @@ def test_images_with_more_objects_than_a_task_finds(dataset):
     }
     assert input_notes(dataset, tasks, "val_data") == [
         "a.json: 3 crowds",
-        "val_data: 2 of 3 images have more than the 100 objects that task 'boxes' finds in one (up to 130); raise its limit, "
-        "which is called max_detections, max_people or …detections_per_img",
+        "val_data: 2 of 3 images have more than the 100 objects that task 'boxes' finds in one (up to 130); raise its "
+        "limit, which is called max_detections, max_people or …detections_per_img",
     ]
 
 
