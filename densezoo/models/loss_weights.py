@@ -15,6 +15,7 @@
   factors, too.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -31,7 +32,7 @@ LOSS = "loss_weights"
 """What stands in the name of a loss in the place of a task, for what weights add to the sum."""
 
 
-class LossWeights(nn.Module):
+class LossWeights(nn.Module, ABC):
     """Factors of the losses of named tasks; those that are no factors of whole tasks are fixed.
 
     Attributes:
@@ -50,9 +51,9 @@ class LossWeights(nn.Module):
         }
         self._tasks = dict(tasks)
 
+    @abstractmethod
     def factors(self) -> Tensor:
         """Return (T,) float32 factors of the tasks, differentiable where they are learned by gradients."""
-        raise NotImplementedError
 
     def normalisers(self, batch: Batch) -> dict[str, Tensor]:
         """Return `'loss_weights/task'` to 1 where the task learns from the batch, else 0, as `Task.normalisers`."""

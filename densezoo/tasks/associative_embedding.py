@@ -23,7 +23,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from densezoo.contracts import Metric
 from densezoo.errors import ConfigError, near_names
 from densezoo.functional import heatmaps, losses
 from densezoo.functional.annotated import annotated
@@ -33,8 +32,8 @@ from densezoo.functional.embedding_losses import gaussian, pull_and_push
 from densezoo.functional.grids import average_views
 from densezoo.functional.object_cells import cells_on, last_in_cells, locate
 from densezoo.functional.tag_grouping import find_people, joint_order
-from densezoo.registry import METRICS, TASKS
-from densezoo.tasks.pose_metrics import default_metrics
+from densezoo.registry import TASKS
+from densezoo.tasks.finds_poses import FindsPoses, labelled_inside
 from densezoo.types import Batch, DatasetMeta, Grid, Maps, Prediction, Sample, Targets
 
 HEAT, TAGS, MIRRORED_TAGS = "heatmaps", "tags", "mirrored_tags"
@@ -44,7 +43,7 @@ PUSH = 0.5  # of the weight of the pull, as in the published code
 
 
 @TASKS.register()
-class AssociativeEmbedding:
+class AssociativeEmbedding(FindsPoses):
     """Keypoints of everybody in a whole image, without boxes.
 
     Attributes:
@@ -103,14 +102,8 @@ class AssociativeEmbedding:
         for name, size in (("sigma", sigma), ("tag_threshold", tag_threshold)):
             if size <= 0:
                 raise ConfigError(f"AssociativeEmbedding: {name}={size} must be above 0")
-        if meta is not None and meta.num_keypoints != num_keypoints:
-            raise ConfigError(
-                f"AssociativeEmbedding: num_keypoints={num_keypoints}, but the data set has {meta.num_keypoints} "
-                f"keypoints; set num_keypoints={meta.num_keypoints} or choose other data"
-            )
+        super().__init__(num_keypoints, meta, metrics)
         self.outputs = {HEAT: num_keypoints, TAGS: num_keypoints}
-        self.num_keypoints = num_keypoints
-        self.meta = meta
         self.label = _label_of(person, meta)
         self.order = list(range(num_keypoints)) if meta is None else joint_order(meta.keypoint_names)
         self.target = target
@@ -121,7 +114,6 @@ class AssociativeEmbedding:
         self.joint_threshold = joint_threshold
         self.tag_threshold = tag_threshold
         self.max_objects = max_people
-        self.metric_configs = None if metrics is None else [dict(metric) for metric in metrics]
 
     def encode(self, batch: Batch, grid: Grid) -> Targets:
         """Make targets on the device of the keypoints.
@@ -162,22 +154,7 @@ class AssociativeEmbedding:
             # the data set of an instance without a label has people only
             people = people & ((batch["labels"] == self.label) | (batch["labels"] < 0))
         single = people & ~batch["crowd"] if "crowd" in batch else people
-        keypoints = self._keypoints(batch)
-        if keypoints.shape[2] != self.num_keypoints:
-            raise ConfigError(
-                f"AssociativeEmbedding: num_keypoints={self.num_keypoints}, but the data has {keypoints.shape[2]}"
-            )
-        height, width = batch["images"].shape[-2:]
-        x, y, visibility = keypoints.unbind(-1)
-        inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-        return people, single[..., None] & inside & (visibility > 0)
-
-    def _keypoints(self, batch: Batch) -> Tensor:
-        """Return (N, P, K, 3), unlabelled where the batch has none."""
-        if "keypoints" in batch:
-            return batch["keypoints"]
-        valid = batch["valid"]
-        return torch.zeros(*valid.shape, self.num_keypoints, 3, device=valid.device)
+        return people, single[..., None] & labelled_inside(self._keypoints(batch), batch["images"])
 
     def normalisers(self, batch: Batch) -> dict[str, Tensor]:
         """Return the number of annotated images, with or without anybody, and for `heatmaps` that of their maps."""
@@ -253,23 +230,6 @@ class AssociativeEmbedding:
             DataError: no sample has a box with a labelled joint.
         """
         return commonest_pose(samples)
-
-    def metrics(self) -> list[Metric]:
-        """Return new metrics.
-
-        Raises:
-            ConfigError: the task was built without `meta`, or a metric refuses its config or the data set.
-        """
-        meta = self._known_meta("a metric")
-        configs = default_metrics(meta) if self.metric_configs is None else self.metric_configs
-        return [METRICS.build(config, meta=meta) for config in configs]
-
-    def _known_meta(self, who: str) -> DatasetMeta:
-        if self.meta is None:
-            raise ConfigError(
-                f"AssociativeEmbedding: {who} needs to know the keypoints; build the model with the data set's meta"
-            )
-        return self.meta
 
 
 def _label_of(person: str, meta: DatasetMeta | None) -> int:

@@ -11,12 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from densezoo.contracts import Metric
 from densezoo.errors import ConfigError, DataError, near_names
 from densezoo.functional import heatmaps, losses
 from densezoo.functional.annotated import annotated
-from densezoo.registry import METRICS, TASKS
-from densezoo.tasks.pose_metrics import default_metrics
+from densezoo.registry import TASKS
+from densezoo.tasks.finds_poses import FindsPoses, labelled_inside
 from densezoo.types import Batch, DatasetMeta, Grid, Maps, Prediction, Sample, Targets
 
 MAP = "heatmap"
@@ -27,7 +26,7 @@ REFINEMENTS = ("none", "quarter", "dark")
 
 
 @TASKS.register()
-class Pose:
+class Pose(FindsPoses):
     """Keypoints of one person from heatmaps.
 
     Which joints the loss sees (`joints`):
@@ -98,14 +97,8 @@ class Pose:
             raise ConfigError("Pose: loss='cross_entropy' has no zero target; use joints='mask' or 'visible_only'")
         if loss == "cross_entropy" and foreground:
             raise ConfigError(f"Pose: foreground={foreground} belongs to loss='mse'; take it out")
-        if meta is not None and meta.num_keypoints != num_keypoints:
-            raise ConfigError(
-                f"Pose: num_keypoints={num_keypoints}, but the data set has {meta.num_keypoints} keypoints; "
-                f"set num_keypoints={meta.num_keypoints} or choose other data"
-            )
+        super().__init__(num_keypoints, meta, metrics)
         self.outputs = {MAP: num_keypoints}
-        self.num_keypoints = num_keypoints
-        self.meta = meta
         self.target = target
         self.sigma = sigma
         self.joints = joints
@@ -114,7 +107,6 @@ class Pose:
         self.refine = refine
         self.dark_blur = dark_blur
         self.flip_shift = flip_shift
-        self.metric_configs = None if metrics is None else [dict(metric) for metric in metrics]
 
     def encode(self, batch: Batch, grid: Grid) -> Targets:
         """Make heatmaps on the device of the keypoints.
@@ -153,24 +145,12 @@ class Pose:
         valid = (batch["valid"] & annotated(batch, "keypoints")[:, None])[..., None]
         if "crowd" in batch:
             valid = valid & ~batch["crowd"][..., None]
-        if keypoints.shape[2] != self.num_keypoints:
-            raise ConfigError(f"Pose: num_keypoints={self.num_keypoints}, but the data has {keypoints.shape[2]}")
-        height, width = batch["images"].shape[-2:]
-        x, y, visibility = keypoints.unbind(-1)
-        inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-        labelled = (visibility > 0) & inside & valid
+        labelled = labelled_inside(keypoints, batch["images"]) & valid
         if self.joints == "zero_target":
             return labelled, valid.expand_as(labelled)
         if self.joints == "visible_only":
-            return labelled, labelled & (visibility > 1)
+            return labelled, labelled & (keypoints[..., 2] > 1)
         return labelled, labelled
-
-    def _keypoints(self, batch: Batch) -> Tensor:
-        """Return (N, P, K, 3), unlabelled where the batch has none."""
-        if "keypoints" in batch:
-            return batch["keypoints"]
-        valid = batch["valid"]
-        return torch.zeros(*valid.shape, self.num_keypoints, 3, device=valid.device)
 
     def normalisers(self, batch: Batch) -> dict[str, Tensor]:
         """Return the number of joints that the loss sees, as `heatmap`.
@@ -255,18 +235,3 @@ class Pose:
         mean = np.where(count > 0, total / np.maximum(count, 1), total.sum(0) / count.sum())
         keypoints = np.concatenate([mean, np.ones((self.num_keypoints, 1))], 1).astype(np.float32)
         return Prediction(keypoints=keypoints[None], scores=np.ones(1, np.float32))
-
-    def metrics(self) -> list[Metric]:
-        """Return new metrics.
-
-        Raises:
-            ConfigError: the task was built without `meta`, or a metric refuses its config or the data set.
-        """
-        meta = self._known_meta("a metric")
-        configs = default_metrics(meta) if self.metric_configs is None else self.metric_configs
-        return [METRICS.build(config, meta=meta) for config in configs]
-
-    def _known_meta(self, who: str) -> DatasetMeta:
-        if self.meta is None:
-            raise ConfigError(f"Pose: {who} needs to know the keypoints; build the model with the data set's meta")
-        return self.meta
