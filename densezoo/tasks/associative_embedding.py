@@ -154,7 +154,7 @@ class AssociativeEmbedding(FindsPoses):
             # the data set of an instance without a label has people only
             people = people & ((batch["labels"] == self.label) | (batch["labels"] < 0))
         single = people & ~batch["crowd"] if "crowd" in batch else people
-        return people, single[..., None] & labelled_inside(self._keypoints(batch), batch["images"])
+        return people, single[..., None] & labelled_inside(self._keypoints(batch), batch["images"].shape[-2:])
 
     def normalisers(self, batch: Batch) -> dict[str, Tensor]:
         """Return the number of annotated images, with or without anybody, and for `heatmaps` that of their maps."""

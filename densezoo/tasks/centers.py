@@ -40,6 +40,7 @@ from densezoo.functional.object_cells import known_images, learned_objects
 from densezoo.functional.oks import sigmas_of
 from densezoo.registry import METRICS, TASKS
 from densezoo.tasks.finds_objects import FindsObjects
+from densezoo.tasks.finds_poses import keypoints_of, labelled_inside
 from densezoo.types import Batch, DatasetMeta, Grid, Maps, Prediction, Sample, Targets
 
 logger = logging.getLogger("densezoo")
@@ -144,15 +145,8 @@ class Centers(FindsObjects):
 
     def _joints(self, batch: Batch, present: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
         """Return (N, P, K, 3) keypoints, and (N, P, K) bool: those of present objects, labelled and on the image."""
-        if "keypoints" not in batch:
-            shape = (*present.shape, self.num_keypoints)
-            return torch.zeros(*shape, 3, device=present.device), present.new_zeros(shape)
-        keypoints = batch["keypoints"]
-        if keypoints.shape[2] != self.num_keypoints:
-            raise ConfigError(f"Centers: num_keypoints={self.num_keypoints}, but the data has {keypoints.shape[2]}")
-        x, y, visibility = keypoints.unbind(-1)
-        inside = (x >= 0) & (x < size[1]) & (y >= 0) & (y < size[0])
-        return keypoints, present[..., None] & inside & (visibility > 0)
+        keypoints = keypoints_of(batch, self.num_keypoints, self.name)
+        return keypoints, present[..., None] & labelled_inside(keypoints, size)
 
     def normalisers(self, batch: Batch) -> dict[str, Tensor]:
         """Return the number of objects for `heat`, `size` and `offset`, and of their keypoints for the others."""

@@ -60,23 +60,27 @@ class FindsPoses:
         return self.meta
 
     def _keypoints(self, batch: Batch) -> Tensor:
-        """Return (N, P, K, 3), unlabelled where the batch has none.
-
-        Raises:
-            ConfigError: the batch has another K.
-        """
-        if "keypoints" not in batch:
-            valid = batch["valid"]
-            return torch.zeros(*valid.shape, self.num_keypoints, 3, device=valid.device)
-        keypoints = batch["keypoints"]
-        if keypoints.shape[2] != self.num_keypoints:
-            raise ConfigError(f"{self.name}: num_keypoints={self.num_keypoints}, but the data has {keypoints.shape[2]}")
-        return keypoints
+        return keypoints_of(batch, self.num_keypoints, self.name)
 
 
-def labelled_inside(keypoints: Tensor, images: Tensor) -> Tensor:
-    """Say which of (N, P, K, 3) keypoints are labelled and lie on their image (N, C, H, W): (N, P, K) bool."""
-    height, width = images.shape[-2:]
+def keypoints_of(batch: Batch, num_keypoints: int, task: str) -> Tensor:
+    """Return (N, P, K, 3), unlabelled where the batch has none.
+
+    Raises:
+        ConfigError: the batch has another K; `task` is who asks.
+    """
+    if "keypoints" not in batch:
+        valid = batch["valid"]
+        return torch.zeros(*valid.shape, num_keypoints, 3, device=valid.device)
+    keypoints = batch["keypoints"]
+    if keypoints.shape[2] != num_keypoints:
+        raise ConfigError(f"{task}: num_keypoints={num_keypoints}, but the data has {keypoints.shape[2]}")
+    return keypoints
+
+
+def labelled_inside(keypoints: Tensor, size: Sequence[int]) -> Tensor:
+    """Say which of (N, P, K, 3) keypoints are labelled and lie on an image of (height, width): (N, P, K) bool."""
+    height, width = size
     x, y, visibility = keypoints.unbind(-1)
     return (visibility > 0) & (x >= 0) & (x < width) & (y >= 0) & (y < height)
 

@@ -145,7 +145,7 @@ class Pose(FindsPoses):
         valid = (batch["valid"] & annotated(batch, "keypoints")[:, None])[..., None]
         if "crowd" in batch:
             valid = valid & ~batch["crowd"][..., None]
-        labelled = labelled_inside(keypoints, batch["images"]) & valid
+        labelled = labelled_inside(keypoints, batch["images"].shape[-2:]) & valid
         if self.joints == "zero_target":
             return labelled, valid.expand_as(labelled)
         if self.joints == "visible_only":
