@@ -18,17 +18,15 @@ from fractions import Fraction
 import cv2
 import numpy as np
 
-from densezoo.contracts import Metric
 from densezoo.errors import ConfigError
 from densezoo.functional.label_maps import IGNORE
-from densezoo.metrics.records import same_kind
-from densezoo.metrics.semantic_maps import check_ignore_index, class_names, compared_maps, count_pairs, unanswered
+from densezoo.metrics.semantic_maps import CountsLabels, count_pairs
 from densezoo.registry import METRICS
-from densezoo.types import Array, DatasetMeta, ImageTruth, Prediction, Sample
+from densezoo.types import Array, DatasetMeta
 
 
 @METRICS.register()
-class BoundaryF:
+class BoundaryF(CountsLabels):
     """Boundary F of every image, averaged.
 
     Scores of `compute`:
@@ -56,27 +54,8 @@ class BoundaryF:
         """Make an empty metric."""
         if not 0 < tolerance < 1:
             raise ConfigError(f"BoundaryF: tolerance={tolerance} is a share of the image's diagonal, between 0 and 1")
-        self.names = class_names(meta, "BoundaryF")
         self.tolerance = tolerance
-        self.ignore_index = check_ignore_index(ignore_index, "BoundaryF")
-        self._records: dict[int, Array] = {}
-
-    def update(self, predictions: list[Prediction], samples: list[Sample]) -> None:
-        """Add the matched boundary pixels of `samples`; an image without a semantic map is left out.
-
-        Raises:
-            DataError: sample or prediction lacks what it is scored by, or holds labels that are no class.
-        """
-        for prediction, sample in zip(predictions, samples, strict=True):
-            maps = compared_maps(prediction, sample, "BoundaryF")
-            if maps is not None:
-                self._records[sample["image_id"]] = self._count(*maps, sample["path"])
-
-    def add_truth(self, image_id: int, truth: ImageTruth) -> None:
-        """Count every boundary of a file that no sample shows as missed."""
-        if "semantic" in truth:
-            labels = truth["semantic"]
-            self._records[image_id] = self._count(labels, unanswered(labels), f"image {image_id}")
+        super().__init__(meta, ignore_index)
 
     def _count(self, truth: Array, answer: Array, where: str) -> Array:
         """Return (4, C) int64 boundary pixels: answered and right, answered, annotated and found, annotated."""
@@ -109,14 +88,6 @@ class BoundaryF:
         """Return the mean over the classes of each image."""
         scores = {image_id: _f_measures(counts) for image_id, counts in sorted(self._records.items())}
         return {image_id: {"boundary_F": _mean(each, np.ones_like(each))} for image_id, each in scores.items()}
-
-    def merge(self, other: Metric) -> None:
-        """Take over the records of another BoundaryF.
-
-        Raises:
-            TypeError: `other` is no BoundaryF.
-        """
-        self._records.update(same_kind(BoundaryF, other)._records)
 
 
 def _boundaries(labels: Array) -> Array:

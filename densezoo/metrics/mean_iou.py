@@ -9,16 +9,14 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from densezoo.contracts import Metric
 from densezoo.functional.label_maps import IGNORE
-from densezoo.metrics.records import same_kind
-from densezoo.metrics.semantic_maps import check_ignore_index, class_names, compared_maps, count_pairs, unanswered
+from densezoo.metrics.semantic_maps import CountsLabels, count_pairs
 from densezoo.registry import METRICS
-from densezoo.types import Array, DatasetMeta, ImageTruth, Prediction, Sample
+from densezoo.types import Array, DatasetMeta
 
 
 @METRICS.register()
-class MeanIoU:
+class MeanIoU(CountsLabels):
     """IoU, Dice and accuracy over all labelled pixels.
 
     Scores of `compute`:
@@ -44,26 +42,7 @@ class MeanIoU:
 
     def __init__(self, meta: DatasetMeta, ignore_index: int = IGNORE) -> None:
         """Make an empty metric."""
-        self.names = class_names(meta, "MeanIoU")
-        self.ignore_index = check_ignore_index(ignore_index, "MeanIoU")
-        self._records: dict[int, Array] = {}
-
-    def update(self, predictions: list[Prediction], samples: list[Sample]) -> None:
-        """Add the confusion matrices of `samples`; an image without a semantic map is left out.
-
-        Raises:
-            DataError: sample or prediction lacks what it is scored by, or holds labels that are no class.
-        """
-        for prediction, sample in zip(predictions, samples, strict=True):
-            maps = compared_maps(prediction, sample, "MeanIoU")
-            if maps is not None:
-                self._records[sample["image_id"]] = self._count(*maps, sample["path"])
-
-    def add_truth(self, image_id: int, truth: ImageTruth) -> None:
-        """Count every labelled pixel of a file that no sample shows as one without an answer."""
-        if "semantic" in truth:
-            labels = truth["semantic"]
-            self._records[image_id] = self._count(labels, unanswered(labels), f"image {image_id}")
+        super().__init__(meta, ignore_index)
 
     def _count(self, truth: Array, answer: Array, where: str) -> Array:
         """Return (3, C) int64 pixels: annotated and answered alike, annotated, answered."""
@@ -92,14 +71,6 @@ class MeanIoU:
     def per_image(self) -> dict[int, dict[str, float]]:
         """Return mIoU, mean Dice and pixel accuracy of each image."""
         return {image_id: _means(counts) for image_id, counts in sorted(self._records.items())}
-
-    def merge(self, other: Metric) -> None:
-        """Take over the records of another MeanIoU.
-
-        Raises:
-            TypeError: `other` is no MeanIoU.
-        """
-        self._records.update(same_kind(MeanIoU, other)._records)
 
 
 def _shares(counts: Array) -> tuple[Array, Array]:

@@ -1,10 +1,58 @@
 """What metrics of semantic maps compare: annotated and answered labels of one file, in its own pixels."""
 
+from abc import ABC, abstractmethod
+
 import numpy as np
 
+from densezoo.contracts import Metric
 from densezoo.errors import ConfigError, DataError
 from densezoo.functional.label_maps import IGNORE, warp_labels
-from densezoo.types import Array, DatasetMeta, Prediction, Sample
+from densezoo.metrics.records import same_kind
+from densezoo.types import Array, DatasetMeta, ImageTruth, Prediction, Sample
+
+
+class CountsLabels(Metric, ABC):
+    """A metric that keeps of each image some counts for each class."""
+
+    def __init__(self, meta: DatasetMeta, ignore_index: int) -> None:
+        """Make an empty metric.
+
+        Raises:
+            ConfigError: a data set without semantic classes, or an `ignore_index` that is no label.
+        """
+        name = type(self).__name__
+        self.names = class_names(meta, name)
+        self.ignore_index = check_ignore_index(ignore_index, name)
+        self._records: dict[int, Array] = {}
+
+    @abstractmethod
+    def _count(self, truth: Array, answer: Array, where: str) -> Array:
+        """Return (…, C) int64 counts of annotated and answered labels, (H, W) uint8; `where` begins messages."""
+
+    def update(self, predictions: list[Prediction], samples: list[Sample]) -> None:
+        """Add the counts of `samples`; an image without a semantic map is left out.
+
+        Raises:
+            DataError: sample or prediction lacks what it is scored by, or holds labels that are no class.
+        """
+        for prediction, sample in zip(predictions, samples, strict=True):
+            maps = compared_maps(prediction, sample, type(self).__name__)
+            if maps is not None:
+                self._records[sample["image_id"]] = self._count(*maps, sample["path"])
+
+    def add_truth(self, image_id: int, truth: ImageTruth) -> None:
+        """Count every label of a file that no sample shows as one without an answer."""
+        if "semantic" in truth:
+            labels = truth["semantic"]
+            self._records[image_id] = self._count(labels, unanswered(labels), f"image {image_id}")
+
+    def merge(self, other: Metric) -> None:
+        """Take over the records of another metric of the same kind.
+
+        Raises:
+            TypeError: `other` is of another kind.
+        """
+        self._records.update(same_kind(type(self), other)._records)
 
 
 def class_names(meta: DatasetMeta, metric: str) -> tuple[str, ...]:
