@@ -18,7 +18,7 @@ setup(
     license="Apache-2.0",
     license_files=["LICENSE"],
     packages=find_packages(include=["densezoo", "densezoo.*"]),
-    package_data={"densezoo": ["py.typed"]},
+    package_data={"densezoo": ["py.typed", "comparison/templates/*"]},
     python_requires=">=3.11,<3.14",
     install_requires=[
         "torch>=2.10",  # older torch.load corrupts memory on a hostile checkpoint (CVE-2026-24747)
@@ -31,6 +31,8 @@ setup(
         "pillow>=10.0",  # sizes of images from their headers
         "scipy>=1.14.1",  # first with Python 3.13
         "matplotlib>=3.9.2",
+        "plotly>=6.0",  # the charts of a study's report, which hold its plotly.js
+        "jinja2>=3.1",
         "rich>=13.7",
         "tensorboard>=2.21",  # first whose viewer runs without pkg_resources, which setuptools 82 dropped
     ],
@@ -45,7 +47,10 @@ setup(
             "onnx>=1.17",  # a test exports a head, and runs it by the reference implementation
             "onnxscript>=0.7",  # torch exports by it
             "faster-coco-eval>=1.8",  # tests compare it with pycocotools
+            "playwright>=1.50",  # tests click through a study's report, in a Chromium of the system
+            "ray>=2.44",  # a test hands units to a cluster of its own
         ],
+        "ray": ["ray>=2.44"],  # a study over the machines of a cluster
         "fast": ["faster-coco-eval>=1.8"],  # box AP in less than half the time
     },
     entry_points={"console_scripts": ["densezoo = densezoo.cli.main:main"]},

@@ -26,6 +26,10 @@ class CheckpointError(DenseZooError):
     """A checkpoint is missing, broken, or does not fit the model or the run."""
 
 
+class DivergedError(DenseZooError):
+    """A training whose loss is no number any more."""
+
+
 def near_names(name: str, known: Iterable[str]) -> str:
     """Return `known` names as a phrase for an error message, those that resemble `name` first.
 

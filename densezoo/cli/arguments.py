@@ -3,7 +3,7 @@
 import argparse
 import ast
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -45,6 +45,11 @@ class KeyValues(DictAction):  # type: ignore[misc]  # mmengine ships no annotati
             with contextlib.suppress(ValueError, SyntaxError):  # mmengine reads words without quotes
                 return ast.literal_eval(value)
         return self._parse_iterable(value)
+
+
+def key_values(options: Mapping[str, Any]) -> list[str]:
+    """Return the words that `KeyValues` reads as these options."""
+    return [f"{key}={value if isinstance(value, str) else repr(value)}" for key, value in options.items()]
 
 
 def add_config(parser: argparse.ArgumentParser) -> None:

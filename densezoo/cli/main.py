@@ -19,6 +19,7 @@ COMMANDS = {
     "predict": "predict on image files, draw and write the answers",
     "browse_data": "draw what the network really sees",
     "sharing": "compare a network of several tasks with networks of one",
+    "compare": "run a study of several arms over paired seeds, and report it",
     "profile": "print what a model costs, part by part",
     "convert_checkpoint": "turn another implementation's weights into a checkpoint",
 }

@@ -8,7 +8,6 @@ Example:
 """
 
 import argparse
-from typing import Any
 
 from densezoo.cli.arguments import add_config, add_inference, read_config
 
@@ -32,7 +31,7 @@ def run(options: argparse.Namespace) -> int:
     from densezoo.engine.intervals import Draws, draw_scores, score_intervals, write_draws
     from densezoo.engine.load import checkpoint_meta
     from densezoo.engine.pictures import draw_cases, write_image
-    from densezoo.engine.score import score_checkpoint, score_table, write_metrics, write_results
+    from densezoo.engine.score import describe_test, score_checkpoint, score_table, write_metrics, write_results
     from densezoo.engine.training_record import training_record
 
     config = read_config(options)
@@ -40,16 +39,7 @@ def run(options: argparse.Namespace) -> int:
     parts = parts_of_test(config, meta)
     training = training_record(options.checkpoint)
     folder = new_folder(options.out or free_folder(options.checkpoint, "test"))
-    about: dict[str, Any] = {
-        "checkpoint": options.checkpoint,
-        "config": options.config,
-        "flip_test": config.engine.flip_test,
-        "scales": list(config.engine.scales),
-        "tested_config": config.to_dict(),
-        "training": training,
-        "window": None if config.engine.window is None else list(config.engine.window),
-        "window_overlap": config.engine.window_overlap,
-    }
+    about = describe_test(config, options.config, options.checkpoint, training)
     scores: dict[str, float] = {}
     compared: dict[str, dict[str, float]] = {}
     intervals: dict[str, tuple[float, float]] = {}

@@ -8,9 +8,14 @@ from densezoo.errors import ConfigError
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file; a kill at any moment leaves the old file or the new one."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file; a kill at any moment leaves the old file or the new one."""
     partial = path.with_name(f".{path.name}.partial")
     try:
-        partial.write_text(text, encoding="utf-8")
+        partial.write_bytes(content)
         os.replace(partial, path)
     except OSError:
         partial.unlink(missing_ok=True)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from densezoo.datasets.images import read_image
-from densezoo.engine.evaluate import Evaluation
+from densezoo.engine.evaluate import AnnotatedFile, Evaluation
 from densezoo.engine.loading import collate
 from densezoo.engine.predict import Answer
 from densezoo.errors import ConfigError
@@ -167,6 +167,27 @@ def _draw(
     )
 
 
+def draw_annotated(image: Array, file: AnnotatedFile, meta: DatasetMeta, answers: Sequence[Mapping[str, Any]]) -> Array:
+    """Draw the annotations of one file.
+
+    Args:
+        image: (H, W, 3) uint8, the file.
+        file: its annotations.
+        meta: see `draw_answers`.
+        answers: in COCO results format, of any files; people and boxes are drawn where some of these are of their kind.
+    """
+    posed = any("keypoints" in answer for answer in answers)
+    boxed = any("bbox" in answer and "keypoints" not in answer for answer in answers)
+    truth = file.truth
+    nobody = np.zeros((0, meta.num_keypoints, 3), np.float32)
+    points = truth.get("keypoints", nobody) if posed else nobody
+    labels = None if file.semantic is None else decode_labels(file.semantic.items(), truth["size"])
+    annotated = _draw_classes(image, truth["boxes"], truth["labels"].tolist(), meta) if boxed else image
+    if file.volume is not None:
+        annotated = draw_volume(annotated, decode_volume(file.volume), meta.volume_slices[1])
+    return _draw(annotated, meta, labels, points, hidden=points[..., 2] == 1)
+
+
 def draw_cases(found: Evaluation, chosen: Sequence[tuple[int, float]]) -> Array:
     """Draw images of an evaluation, each with its annotations at the left and every task's answers at the right.
 
@@ -182,20 +203,11 @@ def draw_cases(found: Evaluation, chosen: Sequence[tuple[int, float]]) -> Array:
         for answer in answers:
             results[answer["image_id"]][task].append(answer)
     every = [answer for answers in found.results.values() for answer in answers]
-    posed = any("keypoints" in answer for answer in every)
-    boxed = any("bbox" in answer and "keypoints" not in answer for answer in every)
-    nobody = np.zeros((0, meta.num_keypoints, 3), np.float32)
     pictures = []
     for image_id, _ in chosen:
         file = found.files[image_id]
         image = read_image(Path(file.path))
-        points = file.truth.get("keypoints", nobody) if posed else nobody
-        labels = None if file.semantic is None else decode_labels(file.semantic.items(), file.truth["size"])
-        truth = file.truth
-        annotated = _draw_classes(image, truth["boxes"], truth["labels"].tolist(), meta) if boxed else image
-        if file.volume is not None:
-            annotated = draw_volume(annotated, decode_volume(file.volume), meta.volume_slices[1])
-        annotated = _draw(annotated, meta, labels, points, hidden=points[..., 2] == 1)
+        annotated = draw_annotated(image, file, meta, every)
         answered = _pictures_of_tasks(image, [results[image_id]], meta)
         captions = ["annotated", *answered] if len(answered) > 1 else None
         pictures.append(montage([annotated, *answered.values()], 1 + len(answered), captions))

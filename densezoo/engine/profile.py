@@ -44,24 +44,28 @@ def profile_model(
     Returns:
         Encoder, neck, heads, and the whole model last.
     """
-    device = next(model.parameters()).device
-    images = torch.zeros(batch_size, len(model.encoder.mean), *size, dtype=torch.uint8, device=device)
-    images = images.contiguous(memory_format=torch.channels_last)
+    images = blank_images(model, size, batch_size)
     model.eval()
-    owners = _part_of_module(model)
-    with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=amp):
-        times = _median_times(model, images, owners, repeats)
-    macs = _macs(model, images, owners)
-    kept = _kept_bytes(model, images, owners, amp)
+    times = median_times(model, images, repeats, amp)
+    macs = count_macs(model, images)
+    kept = _kept_bytes(model, images, _part_of_module(model), amp)
     return [
-        PartCost(part, _count_parameters(model, part), macs[part] // batch_size, kept[part] // batch_size, times[part])
+        PartCost(part, count_parameters(model, part), macs[part] // batch_size, kept[part] // batch_size, times[part])
         for part in PARTS
     ]
 
 
-def _count_parameters(model: Model, part: str) -> int:
+def blank_images(model: Model, size: tuple[int, int], batch_size: int = 1) -> Tensor:
+    """Return black images of `size` (height, width) with the channels of the model's encoder, on its device."""
+    device = next(model.parameters()).device
+    images = torch.zeros(batch_size, len(model.encoder.mean), *size, dtype=torch.uint8, device=device)
+    return images.contiguous(memory_format=torch.channels_last)
+
+
+def count_parameters(model: Model, part: str) -> int:
+    """Return the number of parameters of one of `PARTS`."""
     if part == "heads":  # whatever is left
-        return _count_parameters(model, "model") - sum(_count_parameters(model, each) for each in ("encoder", "neck"))
+        return count_parameters(model, "model") - sum(count_parameters(model, each) for each in ("encoder", "neck"))
     module = {"encoder": model.encoder, "neck": model.neck, "model": model}[part]
     return sum(item.numel() for item in module.parameters()) if isinstance(module, nn.Module) else 0
 
@@ -112,7 +116,8 @@ def _around(owners: dict[nn.Module, str], enter: Callable[[str], None], leave: C
             handle.remove()
 
 
-def _median_times(model: Model, images: Tensor, owners: dict[nn.Module, str], repeats: int) -> dict[str, float]:
+def median_times(model: Model, images: Tensor, repeats: int, amp: bool = False) -> dict[str, float]:
+    """Return each part's median milliseconds of `repeats` forward passes, in the mode that the model is in."""
     runs: dict[str, list[float]] = {part: [] for part in PARTS}
     spent = dict.fromkeys(PARTS, 0.0)
     started: dict[str, float] = {}
@@ -128,7 +133,11 @@ def _median_times(model: Model, images: Tensor, owners: dict[nn.Module, str], re
     def leave(part: str) -> None:
         spent[part] += now() - started[part]
 
-    with _around(owners, enter, leave):
+    with (
+        torch.inference_mode(),
+        torch.autocast(images.device.type, torch.bfloat16, enabled=amp),
+        _around(_part_of_module(model), enter, leave),
+    ):
         for run in range(repeats + 2):  # the first two warm up
             for part in PARTS:
                 spent[part] = 0.0
@@ -139,7 +148,8 @@ def _median_times(model: Model, images: Tensor, owners: dict[nn.Module, str], re
     return {part: statistics.median(times) for part, times in runs.items()}
 
 
-def _macs(model: Model, images: Tensor, owners: dict[nn.Module, str]) -> dict[str, int]:
+def count_macs(model: Model, images: Tensor) -> dict[str, int]:
+    """Return each part's multiply-accumulates for all images; meta tensors will do where no layer looks at values."""
     counted = dict.fromkeys(PARTS, 0)
     before: dict[str, int] = {}
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
@@ -150,7 +160,7 @@ def _macs(model: Model, images: Tensor, owners: dict[nn.Module, str]) -> dict[st
         def leave(part: str) -> None:
             counted[part] += counter.get_total_flops() - before[part]
 
-        with _around(owners, enter, leave):
+        with _around(_part_of_module(model), enter, leave):
             model(images)
     return {part: flops // 2 for part, flops in counted.items()}
 

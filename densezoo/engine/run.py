@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
 from densezoo.engine.build import build_dataset, build_dense_model, build_loader, build_samples
-from densezoo.engine.checkpoint import Checkpoint, init_from, restore_rng_state, rng_state
+from densezoo.engine.checkpoint import Checkpoint, init_from, match_weights, restore_rng_state, rng_state
 from densezoo.engine.config import RunConfig
 from densezoo.engine.distributed import Processes
 from densezoo.engine.eval_sets import EvalSet, build_eval_sets
@@ -22,7 +22,7 @@ from densezoo.engine.input_notes import input_notes
 from densezoo.engine.loading import EpochBatches, WarpedDataset
 from densezoo.engine.log import ProgressReport
 from densezoo.engine.optim import Schedule, build_optimizer
-from densezoo.errors import ConfigError, DataError
+from densezoo.errors import CheckpointError, ConfigError, DataError
 from densezoo.models import Model
 from densezoo.types import Batch, DatasetMeta, Sample
 
@@ -101,12 +101,22 @@ class Run:
             val_sets, best_names, higher, set(), {}, [],
         )  # fmt: skip
 
-    def start_from_checkpoint(self) -> None:
-        """Take over what fits of the config's `init_from`, where it names one."""
+    def start_from(self, weights: Mapping[str, Tensor] | None) -> None:
+        """Take over `weights`, where they are given, and on top what fits of the config's `init_from`.
+
+        Raises:
+            CheckpointError: a tensor of `weights` is missing, left over or of another shape, or nothing of `init_from`
+                fits.
+        """
+        if weights is not None:
+            _, misfits = match_weights(self.model, weights)
+            if misfits:
+                raise CheckpointError(f"the weights to start from are not those of the config's model: {misfits[0]}")
+            self.model.load_state_dict(weights)
         if self.config.init_from:
             self.misfits = init_from(self.model, self.config.init_from)
-            if self.averaged is not None:
-                self.averaged.module.load_state_dict(self.model.state_dict())
+        if self.averaged is not None:
+            self.averaged.module.load_state_dict(self.model.state_dict())
 
     @property
     def steps_per_epoch(self) -> int:

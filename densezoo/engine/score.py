@@ -101,6 +101,29 @@ def score_checkpoint(
     return found[0], compared | ({"second observer": ceiling} if ceiling else {})
 
 
+def describe_test(
+    config: RunConfig, source: str, checkpoint: str | Path, training: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return what the scores of a test are of, for `write_results`.
+
+    Args:
+        config: that was tested.
+        source: its file.
+        checkpoint: that was tested.
+        training: see `densezoo.engine.training_record`.
+    """
+    return {
+        "checkpoint": str(checkpoint),
+        "config": source,
+        "flip_test": config.engine.flip_test,
+        "scales": list(config.engine.scales),
+        "tested_config": config.to_dict(),
+        "training": dict(training),
+        "window": None if config.engine.window is None else list(config.engine.window),
+        "window_overlap": config.engine.window_overlap,
+    }
+
+
 def write_results(
     folder: Path, found: Evaluation, compared: Mapping[str, Mapping[str, float]], about: Mapping[str, Any]
 ) -> None:

@@ -176,7 +176,7 @@ def _paired(
             return {}, "no intervals; test both with --intervals 1000 to have them"
         if not _same_test_set(shared, single):  # ids may be those of other images
             return {}, "no intervals, since the two tests are of different data sets"
-        if (here.image_ids, here.seed) != (there.image_ids, there.seed):
+        if (here.image_ids, here.seed, here.clusters) != (there.image_ids, there.seed, there.clusters):
             return {}, "no intervals, since the two tests drew from different images"
         if len(here.scores[name]) != len(there.scores[name]):
             return {}, "no intervals; test both with the same --intervals"

@@ -7,7 +7,7 @@ summed over all of them first, so that the gradient is that of one batch of all 
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -24,14 +24,18 @@ from densezoo.engine.loading import WarpedDataset, to_device
 from densezoo.engine.log import ProgressReport, RunLog
 from densezoo.engine.run import Run
 from densezoo.engine.work_dir import WorkDir
-from densezoo.errors import DenseZooError
+from densezoo.errors import DenseZooError, DivergedError
 from densezoo.visualization.curves import draw_curves
 
 Value = TypeVar("Value")
 
 
 def train(
-    config: RunConfig, work_dir: str | Path, resume: bool = False, launcher: str | None = None
+    config: RunConfig,
+    work_dir: str | Path,
+    resume: bool = False,
+    launcher: str | None = None,
+    start: Mapping[str, Tensor] | None = None,
 ) -> dict[str, float]:
     """Train a config's model.
 
@@ -40,6 +44,8 @@ def train(
         work_dir: where everything is written; must be new, or `resume`.
         resume: go on from the work dir's last checkpoint as if the run had never stopped.
         launcher: `'pytorch'` under torchrun.
+        start: the model's whole state dict, to start from in place of what the seed draws; `init_from` is loaded on
+            top of it. A run that resumes does without.
 
     Returns:
         The scores of the last evaluation (in the first process).
@@ -55,7 +61,7 @@ def train(
         if resumes:
             run.restore(load_checkpoint(folder.last))
         else:
-            run.start_from_checkpoint()
+            run.start_from(start)
         log = RunLog(folder.metrics, folder.tensorboard, run.epoch + 1) if processes.first else None
         with ProgressReport(Console(), processes.first) as report:
             run.describe(report)
@@ -201,7 +207,7 @@ def _in_first(processes: Processes, act: Callable[[], Value]) -> Value:
 
 def _require_finite(loss: float, run: Run) -> None:
     if loss != loss or loss in (float("inf"), float("-inf")):
-        raise DenseZooError(
+        raise DivergedError(
             f"the loss is {loss} in epoch {run.epoch + 1}; lower optimizer.lr or set engine.clip. "
             "The checkpoints of earlier epochs are untouched"
         )

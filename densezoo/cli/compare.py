@@ -1,0 +1,126 @@
+"""Run a study: the same training with one thing swapped, over paired seeds, at matched cost, and what it shows.
+
+Prints the answer and writes report.html, report.md, scores.csv and summary.json. Every run is a unit, a plain command
+(--unit) that any machine with the same work dir may run; starting this command on a second machine shares the work.
+
+Example:
+  densezoo compare configs/compare/fusion_synthetic.py --work-dir runs/fusion
+  densezoo compare configs/compare/fusion_synthetic.py --work-dir runs/fusion --resume --seeds 8
+"""
+
+import argparse
+import json
+import shlex
+import sys
+import time
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from densezoo.cli.arguments import KeyValues, key_values
+
+if TYPE_CHECKING:  # torch takes seconds to import, which --help should not
+    from densezoo.comparison.prepared import Prepared
+    from densezoo.comparison.study import Study
+    from densezoo.comparison.units import Unit
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add this command's arguments."""
+    parser.add_argument("config", metavar="CONFIG", help="a study, such as those in configs/compare")
+    parser.add_argument("--work-dir", required=True, metavar="DIR", help="everything is written here; must be new")
+    parser.add_argument("--resume", action="store_true", help="go on with the study in DIR; failed runs run again")
+    parser.add_argument("--seeds", type=int, metavar="N", help="paired seeds, in place of what CONFIG says")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="runs at once, shared over GPUs (1)")
+    parser.add_argument("--unit", metavar="ARM/KIND-VALUE", help="run just this one here, such as concat/seed-0")
+    parser.add_argument("--backend", choices=["local", "ray"], default="local", help="who starts the runs (local)")
+    parser.add_argument("--ray-address", metavar="HOST:PORT", help="of a Ray cluster; default: one on this machine")
+    parser.add_argument("--report-only", action="store_true", help="run nothing, write the report of what is there")
+    parser.add_argument("--all-pairs", action="store_true", help="compare every arm with every other")
+    parser.add_argument(
+        "--cfg-options",
+        nargs="+",
+        action=KeyValues,
+        default={},
+        metavar="KEY=VALUE",
+        help="override keys of the base's config for every arm, e.g. data_root=/data engine.workers=4",
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run what is left of a study, and write its report."""
+    from densezoo.comparison.prepared import check_same, prepare
+    from densezoo.comparison.read_results import read_results
+    from densezoo.comparison.report import write_report
+    from densezoo.comparison.study_file import load_study
+    from densezoo.comparison.units import parse_unit
+    from densezoo.errors import ConfigError
+
+    study = load_study(options.config, options.cfg_options, options.seeds)
+    if options.all_pairs:
+        study = replace(study, all_pairs=True)
+    unit = None if options.unit is None else parse_unit(options.unit, study)
+    known = check_same(study, options.work_dir)
+    if known and not (options.resume or options.report_only or unit):
+        raise ConfigError(f"{options.work_dir} already holds this study; continue it with --resume")
+    if options.report_only and not known:
+        raise ConfigError(f"{options.work_dir} holds no study to report on; run it first, without --report-only")
+    prepared = prepare(study, options.work_dir, _say)
+    if unit is not None:
+        return _run_unit(study, prepared, unit, options)
+    complete = options.report_only or _run_units(study, options)
+    paths = write_report(study, prepared, read_results(study, prepared, options.work_dir), options.work_dir)
+    print("\n".join(json.loads(paths["summary"].read_text(encoding="utf-8"))["answer"]))
+    print(f"written to {options.work_dir}: {', '.join(path.name for path in paths.values())}")
+    return 0 if complete else 1
+
+
+def _run_units(study: "Study", options: argparse.Namespace) -> bool:
+    """Run all units that are not done; returns whether all are now."""
+    from densezoo.comparison.local_jobs import run_local
+    from densezoo.comparison.ray_jobs import run_ray
+    from densezoo.comparison.units import units_of
+
+    if len(study.seeds) < 2:
+        _say("with one seed nothing can be concluded; give --seeds 2 or more")
+    units = units_of(study)
+    given = (study, options.work_dir, units, options.jobs, partial(_command, options), _say, options.resume)
+    outcome = run_ray(*given, address=options.ray_address) if options.backend == "ray" else run_local(*given)
+    return len(outcome.done) == len(units)
+
+
+def _run_unit(study: "Study", prepared: "Prepared", unit: "Unit", options: argparse.Namespace) -> int:
+    """Claim one unit and run it in this process; the ledger gets to know how it ended."""
+    from densezoo.comparison.ledger import DONE, Ledger
+    from densezoo.comparison.units import run_unit
+    from densezoo.errors import ConfigError, DenseZooError
+
+    ledger, started = Ledger(options.work_dir), time.monotonic()
+    if not ledger.claim(unit.name, shlex.join(_command(options, unit)[2:])):
+        record = ledger.record(unit.name)
+        assert record is not None, "what cannot be claimed has a record"
+        if record.status == DONE:
+            _say(f"{unit.name} is done already")
+            return 0
+        raise ConfigError(f"{unit.name} is run by {record.host}, process {record.pid}; wait for it")
+    try:
+        run_unit(study, prepared, unit, options.work_dir)
+    except DenseZooError as error:
+        ledger.failed(unit.name, str(error))
+        raise
+    except KeyboardInterrupt:
+        ledger.stopped(unit.name, "interrupted")
+        raise
+    ledger.done(unit.name, time.monotonic() - started)
+    return 0
+
+
+def _command(options: argparse.Namespace, unit: "Unit") -> list[str]:
+    words = [sys.executable, "-m", "densezoo.cli.main", "compare", options.config, "--work-dir", options.work_dir]
+    words += ["--unit", unit.name]
+    words += [] if options.seeds is None else ["--seeds", str(options.seeds)]
+    return words + (["--cfg-options", *key_values(options.cfg_options)] if options.cfg_options else [])
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)

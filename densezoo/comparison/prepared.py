@@ -1,0 +1,166 @@
+"""A study made ready to run: widths matched, costs measured, and both kept in `study.json` for every machine."""
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from densezoo.comparison.costs import cost_of, measure
+from densezoo.comparison.matching import match_width
+from densezoo.comparison.study import AGAIN, Study, fingerprint
+from densezoo.comparison.study_results import Cost
+from densezoo.engine.build import build_dataset, build_dense_model
+from densezoo.engine.config import RunConfig, config_from_text
+from densezoo.engine.evaluate import choose_best
+from densezoo.errors import ConfigError
+from densezoo.types import DatasetMeta
+
+FILE = "study.json"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What the runs of a study have in common.
+
+    Attributes:
+        configs: arm to its config, matched, without a chosen learning rate.
+        costs: arm to the cost of its network.
+        higher_is_better: of the study's metric.
+        meta: of the training set.
+    """
+
+    configs: dict[str, RunConfig]
+    costs: dict[str, Cost]
+    higher_is_better: bool
+    meta: DatasetMeta
+
+
+def prepare(study: Study, work_dir: str | Path, say: Callable[[str], None]) -> Prepared:
+    """Match every arm's width and measure it, or read what was found when the study began.
+
+    Args:
+        study: the study.
+        work_dir: of the study; `study.json` is written there, once.
+        say: called with a line on each arm.
+
+    Raises:
+        ConfigError: the folder holds another study, an arm cannot be matched, or no task gives the metric.
+    """
+    path = Path(work_dir) / FILE
+    meta = build_dataset(study.base.config.train_data, study.base.config.data_root).meta
+    higher = _direction(study, meta)
+    if not path.is_file():
+        _write_new(path, _matched(study, meta, say))
+    return _read(path, study, meta, higher)
+
+
+def check_same(study: Study, work_dir: str | Path) -> bool:
+    """Check that a folder holds no other study; changes nothing.
+
+    Returns:
+        Whether it holds this one.
+
+    Raises:
+        ConfigError: it holds another, or something that is none.
+    """
+    path = Path(work_dir) / FILE
+    if not path.is_file():
+        return False
+    stored = _content(path)["fingerprint"]
+    changed = _differing(stored, fingerprint(study))
+    if changed:
+        raise ConfigError(
+            f"{path} is of another study: {', '.join(changed[:8])} differ(s); go on with that one, or choose another "
+            "--work-dir"
+        )
+    return True
+
+
+def _direction(study: Study, meta: DatasetMeta) -> bool:
+    model = build_dense_model(study.base.config, meta, torch.device("cpu"))
+    try:
+        return choose_best(model.tasks, study.metric)[1]
+    except ConfigError as error:
+        raise ConfigError(f"{study.path}: metric: {str(error).removeprefix('engine.best: ')}") from error
+
+
+def _matched(study: Study, meta: DatasetMeta, say: Callable[[str], None]) -> dict[str, Any]:
+    arms: dict[str, Any] = {}
+    for arm in study.arms:
+        if arm.name == AGAIN:
+            continue
+        config, width, ratio = arm.config, None, None
+        if arm.match is not None:
+            target = cost_of(study.base.config, meta, arm.match.cost)
+            found = match_width(arm.name, config, meta, target, arm.match)
+            config, width, ratio = found.config, found.width, found.ratio
+        cost = replace(measure(config, meta), width=width, ratio=ratio)
+        words = "" if ratio is None else f", width {width}, {ratio:.3f} of the base's {arm.match.cost}"  # type: ignore[union-attr]
+        say(f"{arm.name}: {cost.parameters / 1e6:.2f} M parameters, {cost.macs / 1e9:.2f} GMAC{words}")
+        arms[arm.name] = {"options": arm.options, "config": config.to_text(), "cost": asdict(cost)}
+    return {"fingerprint": fingerprint(study), "name": study.name, "arms": arms}
+
+
+def _write_new(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a file unless another process was quicker: then that one's stays.
+
+    Raises:
+        ConfigError: the folder cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=".study", encoding="utf-8") as file:
+            json.dump(content, file, indent=1)
+            file.flush()
+            os.fsync(file.fileno())
+            try:
+                os.link(file.name, path)
+            except FileExistsError:
+                return
+    except OSError as error:
+        raise ConfigError(f"--work-dir {path.parent} cannot be written: {error}") from error
+
+
+def _content(path: Path) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if not {"fingerprint", "arms"} <= content.keys():
+            raise ValueError("no fingerprint in it")
+    except (OSError, ValueError, AttributeError) as error:
+        raise ConfigError(f"{path} is not what densezoo compare writes: {error}; choose another --work-dir") from error
+    return content
+
+
+def _read(path: Path, study: Study, meta: DatasetMeta, higher: bool) -> Prepared:
+    check_same(study, path.parent)
+    content = _content(path)
+    configs, costs = {}, {}
+    for arm in study.arms:
+        stored = content["arms"][study.base.name if arm.name == AGAIN else arm.name]
+        read = config_from_text(stored["config"], f"{path}, arm {arm.name!r}")
+        engine = read.engine
+        ours = arm.config.engine
+        # what changes no number is this machine's
+        configs[arm.name] = replace(
+            read,
+            data_root=arm.config.data_root,
+            engine=replace(engine, workers=ours.workers, device=ours.device, max_bad_images=ours.max_bad_images),
+        )
+        costs[arm.name] = Cost(**stored["cost"])
+    return Prepared(configs, costs, higher, meta)
+
+
+def _differing(one: Mapping[str, Any], other: Mapping[str, Any], prefix: str = "") -> list[str]:
+    changed = []
+    for key in sorted({*one, *other}):
+        here, there = one.get(key), other.get(key)
+        if isinstance(here, Mapping) and isinstance(there, Mapping):
+            changed += _differing(here, there, f"{prefix}{key}.")
+        elif here != there:
+            changed.append(prefix + key)
+    return changed
