@@ -31,7 +31,7 @@ setup(
         "pillow>=10.0",  # sizes of images from their headers
         "scipy>=1.14.1",  # first with Python 3.13
         "matplotlib>=3.9.2",
-        "plotly>=6.0",  # the charts of a study's report, which hold its plotly.js
+        "plotly>=7.0",  # the charts of a study's report, which hold its plotly.js
         "jinja2>=3.1",
         "rich>=13.7",
         "tensorboard>=2.21",  # first whose viewer runs without pkg_resources, which setuptools 82 dropped

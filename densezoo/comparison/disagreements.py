@@ -131,7 +131,7 @@ def draw_disagreements(
             own = run.per_image.get(each.image_id, {}).get(score, math.nan)
             shown = draw_answers(sample["image"], [{task: answers[name][each.image_id]}], meta, joint_score=0.0)
             alt = f"{named} with the answer of {name}, seed {run.seed}, which scores {own:.2f}"
-            panels.append(Panel(f"{name}: {own:.2f} (mean over seeds {each.scores[name]:.2f})", alt, shown))
+            panels.append(Panel(f"{name}: {own:.2f}, mean {each.scores[name]:.2f}", alt, shown))
         drawn[each.image_id] = panels
     return drawn
 

@@ -160,7 +160,7 @@ def parts_section(found: Findings) -> Section | None:
         labels[name] = f"Mean difference of {name} from {found.base.name} in every part of {metric}."
     words = (
         "Intervals are of 95 % by seeds alone, for each part by itself: among twenty parts one is expected to leave "
-        f"zero out by chance. What {AGAIN} shows, the base's repetition, is nothing but chance."
+        f"zero out by chance. What the base's repetition, {AGAIN}, shows is nothing but chance."
     )
     blocks: list[Block] = [
         Chart("parts", figures, labels, "Arm"),
@@ -186,7 +186,7 @@ def images_section(
     words = (
         f"The images with the widest range over arms of {score}, mean over seeds. They are chosen for their range: "
         "that an arm does well on them says nothing of the rest. Answers are of the first pair that all arms "
-        "have finished."
+        "have finished; captions have their scores, and the means over seeds."
     )
     blocks: list[Block] = [Text(words), *pictures]
     if problem is not None:

@@ -97,7 +97,7 @@ def p_text(p: float) -> str:
 
 def answer(found: Findings) -> list[tuple[str, str]]:
     """Return what the study says of each arm: a sentence and its verdict, those of one verdict after each other."""
-    lines = []
+    lines: list[tuple[str, str]] = []
     for name in MARKS:
         for each in found.with_base:
             if each.verdict == name:
@@ -121,9 +121,14 @@ def _sentence(comparison: Comparison, smallest: float) -> str:
 
 def seeds_words(comparison: Comparison, smallest: float) -> str:
     """Return what a comparison needs to find the smallest difference that matters."""
-    needed, chance = comparison.needed, f"a chance of {percent(POWER)}"
+    needed, chance, there = comparison.needed, f"a chance of {percent(POWER)}", len(comparison.seeds)
+    if needed.seeds is not None and needed.seeds <= there:
+        return f"Its {there} seeds would find {smallest:g} with {chance}; a smaller difference, or a tie, takes more."
     if needed.seeds is not None:
-        return f"To find a difference of {smallest:g} with {chance}, about {needed.seeds} seeds are needed."
+        return (
+            f"To find a difference of {smallest:g} with {chance}, about {needed.seeds} seeds are needed; there are "
+            f"{there}."
+        )
     if comparison.difference.image_error > needed.image_error:
         return (
             f"To find a difference of {smallest:g} with {chance}, more test images are needed: no number of seeds will "

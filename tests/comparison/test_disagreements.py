@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 
 import cv2
@@ -14,6 +15,7 @@ from densezoo.comparison.disagreements import (
 )
 from densezoo.datasets.images import read_image
 from densezoo.errors import DataError
+from densezoo.functional.label_maps import encode_labels
 
 METRIC = "pose/PCK@0.2"
 
@@ -80,6 +82,40 @@ def test_runs_of_the_first_common_pair_are_drawn(made_up):
     chosen = rank_disagreements(arms, METRIC)[:1]
     (panels,) = draw_disagreements(made_up.study, made_up.prepared, arms, chosen, METRIC).values()
     assert all("seed 1" in panel.alt for panel in panels[1:])
+
+
+def test_of_several_test_sets_that_of_the_metric_is_drawn(made_up, tmp_path):
+    left = np.zeros((96, 120), np.uint8)
+    left[:, :60] = 1
+    for folder in ("photos", "labels"):
+        (tmp_path / folder).mkdir()
+    for name in ("a", "b", "c"):
+        cv2.imwrite(str(tmp_path / f"photos/{name}.png"), np.full((96, 120, 3), 120, np.uint8))
+        cv2.imwrite(str(tmp_path / f"labels/{name}.png"), left)
+    folders = {"type": "LabelFolders", "images": "photos", "labels": "labels", "classes": ["ground", "sky"]}
+    base = made_up.study.base.config
+    people = base.test_data | {"annotations": f"{base.data_root}/people.json", "images": f"{base.data_root}/images"}
+    tasks = base.tasks | {"seg": {"type": "Segmentation", "num_classes": 2}}
+    config = replace(base, tasks=tasks, test_data=[people, folders], data_root=str(tmp_path))
+    study = replace(made_up.study, metric="seg/mIoU", arms=[replace(made_up.study.arms[0], config=config)])
+    prepared = replace(made_up.prepared, meta=replace(made_up.prepared.meta, semantic_classes=("ground", "sky")))
+    arms = []
+    for arm, answer in zip(made_up.arms[:2], (left, 1 - left), strict=True):
+        folder = tmp_path / arm.name
+        (folder / "test").mkdir(parents=True)
+        answers = [
+            {"image_id": 1, "category_id": label, "segmentation": rle} for label, rle in encode_labels(answer).items()
+        ]
+        (folder / "test/predictions_seg.json").write_text(json.dumps(answers))
+        scores = {image: {"seg/mIoU": float(answer[0, 0] * (image == 1))} for image in (0, 1, 2)}
+        arms.append(replace(arm, runs={0: replace(arm.runs[0], folder=folder, per_image=scores)}))
+    chosen = rank_disagreements(arms, "seg/mIoU")[:1]
+    drawn = draw_disagreements(study, prepared, arms, chosen, "seg/mIoU")
+    assert list(drawn) == [1]
+    annotated, same, swapped = (panel.image for panel in drawn[1])
+    np.testing.assert_array_equal(annotated, same)
+    assert (annotated[50, 50] == swapped[50, 350]).all()
+    assert (annotated[50, 50] != swapped[50, 50]).any()
 
 
 def test_missing_and_broken_answers_are_said(made_up, tmp_path):

@@ -10,8 +10,10 @@ import pytest
 
 from densezoo.comparison.conclusions import conclude
 from densezoo.comparison.ledger import Ledger
+from densezoo.comparison.power import SeedsNeeded
 from densezoo.comparison.report import write_report
 from densezoo.comparison.report_blocks import Cell, Code, Section, Table, Text, markdown
+from densezoo.comparison.report_words import seeds_words
 from densezoo.comparison.study import AGAIN
 from densezoo.errors import ConfigError
 
@@ -98,11 +100,25 @@ def test_the_answer_says_what_was_planted(written):
     assert [re.sub(":.*", "", line) for line in lines[:4]] == [
         "concat is better than sum", "none is worse than sum", "weighted ties with sum", "gated is undecided",
     ]  # fmt: skip
-    assert "seeds are needed" in lines[3]
+    assert "Its 5 seeds would find 0.02 with a chance of 80 %" in lines[3]
     assert lines[4].startswith("Noise floor: two single runs of sum differ by up to 0.0")
     for line in found["answer"]:
         assert line in written["markdown"].replace("\\", "")
         assert html.escape(line).replace("&#x27;", "&#39;") in written["html"]
+
+
+@pytest.mark.parametrize(
+    ("seeds", "largest", "words"),
+    [
+        (5, 1.0, "Its 5 seeds would find"),
+        (9, 1.0, "about 9 seeds are needed; there are 5."),
+        (None, 1e-9, "more test images are needed"),
+        (None, 1.0, "not known"),
+    ],
+)
+def test_an_undecided_arm_says_what_it_takes(made_up, seeds, largest, words):
+    comparison = conclude(made_up.arms, made_up.study, True).comparisons[2]
+    assert words in seeds_words(replace(comparison, needed=SeedsNeeded(seeds, largest)), 0.02)
 
 
 def test_the_summary_has_every_number(made_up, written):
