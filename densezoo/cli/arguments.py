@@ -13,7 +13,7 @@ from densezoo.engine.config import RunConfig, load_config
 
 
 class KeyValues(DictAction):  # type: ignore[misc]  # mmengine ships no annotations
-    """`KEY=VALUE` pairs; a value in brackets is a Python literal, so that dicts can be given, too.
+    """`KEY=VALUE` pairs; a value in brackets or quotes is a Python literal, so that dicts can be given, too.
 
     A word that cannot be read is an error of the command line, not a traceback.
     """
@@ -32,7 +32,7 @@ class KeyValues(DictAction):  # type: ignore[misc]  # mmengine ships no annotati
             if not sign:
                 parser.error(f"{option_string} {word!r}: write KEY=VALUE, and other arguments before {option_string}")
             try:
-                options[key] = self._read(value)
+                options[key] = _read(value)
             except (AssertionError, RecursionError):
                 parser.error(
                     f"{option_string} {word!r}: the value cannot be read; write it as Python would, but without calls: "
@@ -40,16 +40,27 @@ class KeyValues(DictAction):  # type: ignore[misc]  # mmengine ships no annotati
                 )
         setattr(namespace, self.dest, options)
 
-    def _read(self, value: str) -> Any:
-        if value[:1] in ("(", "[", "{"):
-            with contextlib.suppress(ValueError, SyntaxError):  # mmengine reads words without quotes
-                return ast.literal_eval(value)
-        return self._parse_iterable(value)
-
 
 def key_values(options: Mapping[str, Any]) -> list[str]:
     """Return the words that `KeyValues` reads as these options."""
-    return [f"{key}={value if isinstance(value, str) else repr(value)}" for key, value in options.items()]
+    return [f"{key}={_write(value)}" for key, value in options.items()]
+
+
+def _read(word: str) -> Any:
+    if word[:1] in ("(", "[", "{", "'", '"'):
+        with contextlib.suppress(ValueError, SyntaxError):  # mmengine reads words without quotes
+            return ast.literal_eval(word)
+    if not any(mark in word for mark in "([,"):
+        return DictAction._parse_int_float_bool(word)  # _parse_iterable would take the blanks out of a path
+    return DictAction._parse_iterable(word)
+
+
+def _write(value: Any) -> str:
+    if isinstance(value, str):
+        with contextlib.suppress(AssertionError, RecursionError):
+            if _read(value) == value:
+                return value
+    return repr(value)  # of a text that reads as something else, such as '5' or 'a,b', with its quotes
 
 
 def add_config(parser: argparse.ArgumentParser) -> None:

@@ -96,7 +96,7 @@ def _run_unit(study: "Study", prepared: "Prepared", unit: "Unit", options: argpa
     from densezoo.errors import ConfigError, DenseZooError
 
     ledger, started = Ledger(options.work_dir), time.monotonic()
-    if not ledger.claim(unit.name, shlex.join(_command(options, unit)[2:])):
+    if not ledger.claim(unit.name, shlex.join(["densezoo", *_words(options, unit)])):
         record = ledger.record(unit.name)
         assert record is not None, "what cannot be claimed has a record"
         if record.status == DONE:
@@ -116,8 +116,12 @@ def _run_unit(study: "Study", prepared: "Prepared", unit: "Unit", options: argpa
 
 
 def _command(options: argparse.Namespace, unit: "Unit") -> list[str]:
-    words = [sys.executable, "-m", "densezoo.cli.main", "compare", options.config, "--work-dir", options.work_dir]
-    words += ["--unit", unit.name]
+    return [sys.executable, "-m", "densezoo.cli.main", *_words(options, unit)]
+
+
+def _words(options: argparse.Namespace, unit: "Unit") -> list[str]:
+    """Return what comes after `densezoo` in the command of one unit."""
+    words = ["compare", options.config, "--work-dir", options.work_dir, "--unit", unit.name]
     words += [] if options.seeds is None else ["--seeds", str(options.seeds)]
     return words + (["--cfg-options", *key_values(options.cfg_options)] if options.cfg_options else [])
 

@@ -228,6 +228,13 @@ def _check_same_images(runs: Sequence[SeedResult]) -> None:
                     f"{runs[0].folder} was scored with {one} {what} and {run.folder} with {other}; "
                     "remove the folder test and result.json in one of them, and its file in the ledger, and --resume"
                 )
+        other_images = sorted(runs[0].per_image.keys() ^ run.per_image.keys())
+        if other_images:
+            raise DataError(
+                f"{runs[0].folder} and {run.folder} were scored on different images: one of them has not got "
+                f"{len(other_images)}, such as {other_images[0]}; images that cannot be read are skipped, as the log "
+                "says. Mend them, remove the folders test and result.json, and their files in the ledger, and --resume"
+            )
 
 
 def _reason(difference: Difference, runs: list[SeedResult], other_runs: list[SeedResult], metric: str) -> str | None:

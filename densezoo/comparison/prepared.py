@@ -2,8 +2,9 @@
 
 import json
 import os
-import tempfile
+import socket
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -114,14 +115,16 @@ def _write_new(path: Path, content: Mapping[str, Any]) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=".study", encoding="utf-8") as file:
-            json.dump(content, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-            try:
-                os.link(file.name, path)
-            except FileExistsError:
-                return
+        partial = path.with_name(f".{path.name}.{socket.gethostname()}-{os.getpid()}.partial")
+        try:
+            with partial.open("w", encoding="utf-8") as file:
+                json.dump(content, file, indent=1)
+                file.flush()
+                os.fsync(file.fileno())
+            with suppress(FileExistsError):
+                os.link(partial, path)
+        finally:
+            partial.unlink(missing_ok=True)
     except OSError as error:
         raise ConfigError(f"--work-dir {path.parent} cannot be written: {error}") from error
 

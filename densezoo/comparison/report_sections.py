@@ -136,9 +136,8 @@ def curves_section(found: Findings) -> Section:
         "deviation to each side."
         for title in curves
     }
-    blocks: list[Block] = [
-        Chart("curves", figures, labels, "Curve"),
-    ]
+    words = "A training loss is a sum over stages and tasks: arms that have other ones are not to be compared by it."
+    blocks: list[Block] = [Chart("curves", figures, labels, "Curve"), Text(words)]
     return Section("curves", "Learning curves", blocks + [curve_table(own, title) for title, own in curves.items()])
 
 

@@ -45,7 +45,7 @@ def ranking_table(found: Findings) -> Table:
             ]
         )
     columns = ["arm", "mean", "sd over seeds", "runs", "difference from the base", "95 % interval", "adjusted p"]
-    columns += ["verdict", "learning rate", "parameters", "million MACs", "ms"]
+    columns += ["verdict", "learning rate", "parameters", "million MACs", "ms per image"]
     return Table(f"{found.study.metric} on the test set, the best mean first", columns, rows, sortable=True)
 
 
@@ -205,10 +205,13 @@ def disagreement_table(chosen: Sequence[Disagreement], score: str) -> Table:
 
 
 def rates_table(arms: Sequence[ArmResults], rates: Sequence[float]) -> Table:
-    """Return what the tries of learning rates scored, and which was taken."""
+    """Return what the tries of learning rates scored, and which was taken; those that diverged have no score."""
     rows = []
     for arm in arms:
-        cells = [number_cell(arm.tries.get(rate)) for rate in rates]
+        cells = [
+            Cell("no score") if math.isnan(arm.tries.get(rate, 0.0)) else number_cell(arm.tries.get(rate))
+            for rate in rates
+        ]
         chosen = Cell("–") if arm.learning_rate is None else Cell(f"{arm.learning_rate:g}", arm.learning_rate)
         rows.append([Cell(arm.name, arm.name), *cells, chosen])
     return Table(

@@ -16,6 +16,8 @@ from densezoo.comparison.units import LR, Unit, UnitResult, units_of
 
 PACKAGES = ("densezoo", "torch", "torchvision", "timm", "numpy", "scipy", "opencv-python", "plotly")
 """Whose versions a report names."""
+FEW_CLUSTERS = 10
+"""Of test images, below which the draws tell too little of others."""
 _COST_NAMES = {"parameters": "parameters", "macs": "MACs", "latency": "latency"}
 
 
@@ -155,12 +157,24 @@ def summary(found: Findings) -> str:
 
 
 def doubt(found: Findings) -> list[str]:
-    """Return what keeps a reader from believing too much: too few seeds, the noise floor."""
+    """Return what keeps a reader from believing too much: too few seeds or images, lost runs, the noise floor."""
     lines = []
     if max((len(each.seeds) for each in found.with_base), default=0) < 2:
         lines.append(
             "Nothing can be concluded: with fewer than two finished pairs of seeds it is not known how far runs of the "
             "same config are apart."
+        )
+    lines += [
+        f"{len(arm.failed)} of the {len(found.study.seeds)} runs of {arm.name} failed: {', '.join(arm.failed)}. It is "
+        "judged by the others alone, and an arm that fails where it is at its worst looks better than it is."
+        for arm in found.arms
+        if arm.failed and arm.runs
+    ]
+    clusters = max((run.clusters for arm in found.arms for run in arm.runs.values()), default=FEW_CLUSTERS)
+    if 1 < clusters < FEW_CLUSTERS:
+        lines.append(
+            f"There are only {clusters} independent groups of test images: what other images would say is hardly "
+            "known, and the intervals may be too narrow."
         )
     noise = found.conclusions.noise
     if noise is None or not math.isfinite(noise.sd):
@@ -197,8 +211,10 @@ def statistics_words(found: Findings) -> list[str]:
         "every run). An interval from images alone would take two trainings of one config for different networks too "
         "often.",
         f"The intervals are of 95 % for one difference by itself. Verdicts come from p values by Holm over "
-        f"{len(comparisons)} comparisons, so that the chance of any wrong one is 5 % at most; an arm whose interval "
-        "leaves zero out may still be undecided.",
+        f"{len(comparisons)} comparisons, so that the chance of any wrong better or worse is 5 % at most, and so is "
+        "that of any wrong tie; an arm whose interval leaves zero out may still be undecided.",
+        "This holds for a number of seeds that was set beforehand. To add seeds until an answer is there is to ask "
+        "more than once, and is wrong more often.",
         "better, worse: the adjusted p of no difference is 0.05 at most. tie: by two one-sided tests the difference is "
         f"surely smaller than {study.smallest_difference:g}, the smallest difference of interest. undecided: neither "
         "can be said, which is not the same as a tie.",

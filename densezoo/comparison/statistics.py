@@ -206,14 +206,14 @@ def p_value(distance: float, parts: Sequence[Part]) -> float:
 def holm(p_values: Sequence[float]) -> list[float]:
     """Adjust the p values of a family, so that with each judged at 5 % the chance of any error is 5 % at most.
 
-    Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of Statistics 6, 1979. NaN
-    stays NaN and is not counted.
+    Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of Statistics 6, 1979. NaN, of
+    an arm that has not run yet, stays NaN, and is counted: no verdict on the others is then taken back for its answer.
     """
     known = sorted((p, index) for index, p in enumerate(p_values) if not math.isnan(p))
     adjusted = [float("nan")] * len(p_values)
     largest = 0.0
     for rank, (p, index) in enumerate(known):
-        largest = max(largest, min(1.0, p * (len(known) - rank)))
+        largest = max(largest, min(1.0, p * (len(p_values) - rank)))
         adjusted[index] = largest
     return adjusted
 

@@ -119,13 +119,13 @@ def apply_options(config: RunConfig, options: Mapping[str, Any], where: str) -> 
             place = _step(place, name, ".".join(parents[:depth]), where)
         if isinstance(place, list):
             _step(place, last, key, where)
-            place[int(last)] = value
+            place[int(last)] = _plain(value)
         elif not isinstance(place, dict):
             raise ConfigError(f"{where}: {key} leads through {'.'.join(parents)}, which is {place!r} and has no keys")
         elif value is None:
             place.pop(last, None)
         else:
-            place[last] = value
+            place[last] = _plain(value)
     return check_config(values, where)
 
 

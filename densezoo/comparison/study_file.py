@@ -61,8 +61,9 @@ def load_study(path: str | Path, options: Mapping[str, Any] | None = None, seeds
     base_path = path.parent / values["base"]
     config = load_config(base_path)
     config = apply_options(config, values.get("options") or {}, f"{path}: options")
-    config = _with_validation(apply_options(config, options or {}, "--cfg-options"), str(base_path))
-    arms = _arms(values, config, str(path))
+    config = apply_options(config, options or {}, "--cfg-options")
+    arms = _arms(values, _with_validation(config, str(base_path)), str(path))
+    _check_pairs(arms, values["metric"], config.val_data is None, str(path))
     rates = [float(rate) for rate in values.get("learning_rates") or [config.optimizer.get("lr", 1e-3)]]
     if len(set(rates)) < len(rates) or min(rates) <= 0:
         raise ConfigError(f"{path}: learning_rates must be different numbers above 0, not {rates}")
@@ -131,7 +132,7 @@ def _with_validation(config: RunConfig, where: str) -> RunConfig:
     """
     if config.test_data is None:
         raise ConfigError(f"{where}: a study needs test_data, which no choice is made on; val_data is for choices")
-    if config.val_data == config.test_data:
+    if any(each in _sets(config.test_data) for each in _sets(config.val_data)):
         raise ConfigError(
             f"{where}: val_data and test_data are the same; learning rates must be chosen on other images"
         )
@@ -168,7 +169,7 @@ def _arms(values: Mapping[str, Any], base: RunConfig, where: str) -> list[Arm]:
         if differing_keys(config, base):
             arms.append(Arm(name, options, config, match))
         else:  # the grid has the base in it, and says better what it is
-            arms[0] = Arm(name, {}, base, None)
+            arms[0] = Arm(values.get("base_name", name), {}, base, None)
     _check_arms(arms, where)
     return [*arms, Arm(AGAIN, {}, base, None)]
 
@@ -195,6 +196,49 @@ def _check_arms(arms: Sequence[Arm], where: str) -> None:
                 f"{where}: the arms {one.name!r} and {other.name!r} resolve to the same config; take one of them out "
                 f"(the base's own name is base_name, and it is repeated as {AGAIN!r} by itself)"
             )
+
+
+def _check_pairs(arms: Sequence[Arm], metric: str, cut: bool, where: str) -> None:
+    """Check that arms are judged as the base is, or their runs would be no pairs.
+
+    Args:
+        arms: the base first.
+        metric: of the study.
+        cut: the validation set was cut out of the base's training set here.
+        where: for error messages.
+
+    Raises:
+        ConfigError: an arm has data, a seed or metrics of its own.
+    """
+    task, base = metric.partition("/")[0], arms[0].config
+
+    def metrics_of(config: RunConfig) -> Any:
+        return config.tasks[task].get("metrics", "default") if task in config.tasks else None
+
+    for arm in arms[1:]:
+        config = arm.config
+        own = {
+            "seed": config.seed != base.seed,
+            "val_data": not _share_sets(config.val_data, base.val_data),
+            "test_data": not _share_sets(config.test_data, base.test_data),
+            f"tasks.{task}.metrics": metrics_of(config) != metrics_of(base),
+            "train_data (which val_data is cut out of; give the base val_data)": cut
+            and config.train_data != base.train_data,
+        }
+        for key, differs in own.items():
+            if differs:
+                raise ConfigError(f"{where}: arm {arm.name!r} cannot have its own {key}; all arms are judged alike")
+
+
+def _sets(data: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None) -> list[Mapping[str, Any]]:
+    return [] if data is None else [data] if isinstance(data, Mapping) else list(data)
+
+
+def _share_sets(one: Any, other: Any) -> bool:
+    """Whether all of one's sets are the other's; either may have more, for tasks that the other has not got."""
+    here, there = _sets(one), _sets(other)
+    fewer, more = (here, there) if len(here) < len(there) else (there, here)
+    return bool(fewer) and all(each in more for each in fewer)
 
 
 def _grid(grid: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

@@ -153,7 +153,10 @@ def read_result(unit: Unit, work_dir: str | Path) -> UnitResult | None:
         content = json.loads(path.read_text(encoding="utf-8"))
         return UnitResult(**{**content, "score": math.nan if content["score"] is None else float(content["score"])})
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise ConfigError(f"{path} is not what densezoo compare writes: {error}; delete it and run the unit") from error
+        raise ConfigError(
+            f"{path} is not what densezoo compare writes: {error}; delete it and the unit's record in the ledger, and "
+            "--resume"
+        ) from error
 
 
 def run_unit(study: Study, prepared: Prepared, unit: Unit, work_dir: str | Path) -> UnitResult:
@@ -220,8 +223,9 @@ def _run_seed(study: Study, prepared: Prepared, unit: Unit, work_dir: Path) -> U
 def _train(study: Study, prepared: Prepared, unit: Unit, config: RunConfig, work_dir: Path) -> dict[str, float]:
     """Train, or go on, or find that all is trained; return the scores of the last evaluation."""
     folder = unit.folder(work_dir)
-    start = None
-    if not WorkDir(folder).last.is_file():
+    start, record = None, WorkDir(folder)
+    if not record.last.is_file():
+        record.best.unlink(missing_ok=True)  # of a run that was killed before its first last.pt, and begins anew
         arms = [arm.name for arm in study.arms if arm.name != AGAIN]
         configs = [prepared.configs[name] for name in arms]
         start = shared_start(configs, prepared.meta, arms.index(_original(study, unit.arm)), config.seed)

@@ -1,11 +1,14 @@
 """The command that runs a study: from its file to its report, and what it refuses."""
 
+import argparse
 import csv
 import json
+import shlex
 
 import pytest
 
 from densezoo.cli.arguments import key_values
+from densezoo.cli.compare import add_arguments
 from densezoo.cli.main import main
 
 STUDY = """
@@ -87,7 +90,8 @@ class TestUnits:
     def test_the_ledger_knows_them(self, finished):
         records = [json.loads(path.read_text()) for path in (finished[1] / "ledger").glob("*.json")]
         assert {record["unit"]: record["status"] for record in records} == dict.fromkeys(UNITS, "done")
-        assert all("--unit" in record["command"] for record in records)
+        words = ["densezoo", "compare", str(finished[0]), "--work-dir", str(finished[1]), "--unit"]
+        assert {record["command"] for record in records} == {shlex.join([*words, unit]) for unit in UNITS}
 
     def test_a_done_one_is_not_run_again(self, finished, capsys):
         study, work_dir = finished
@@ -148,10 +152,15 @@ class TestRefusals:
 
 
 def test_options_survive_the_way_to_a_process():
-    options = {"data_root": "a b", "epochs": 3, "warp.size": [64, 64], "engine.amp": True, "neck": {"type": "FPN"}}
+    options = {"data_root": "/a b", "epochs": 3, "warp.size": [64, 64], "engine.amp": True, "neck": {"type": "FPN"}}
     assert key_values(options) == [
-        "data_root=a b", "epochs=3", "warp.size=[64, 64]", "engine.amp=True", "neck={'type': 'FPN'}",
+        "data_root=/a b", "epochs=3", "warp.size=[64, 64]", "engine.amp=True", "neck={'type': 'FPN'}",
     ]  # fmt: skip
+    options |= {"a": "it's, a (\"", "b": "5", "c": "None", "d": "['x']", "e": "", "f": 1e-05, "g": "'", "h": (1, "b c")}
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    words = ["study.py", "--work-dir", "w", "--cfg-options", *key_values(options)]
+    assert parser.parse_args(words).cfg_options == options
 
 
 @pytest.mark.slow

@@ -126,7 +126,7 @@ def test_what_cannot_be_judged_is_undecided_for_a_reason(arm, reason):
     others = compare_arms([BASE, arm, GOOD], [("a", "base"), ("good", "base")], METRIC, 0.01, True)
     assert (others[0].verdict, others[0].reason) == ("undecided", reason)
     assert others[0].needed.seeds is None
-    assert others[1].adjusted_p == others[1].difference.p  # what is not known is not counted
+    assert others[1].adjusted_p == 2 * others[1].difference.p  # what is not known yet is of the family, too
 
 
 def test_images_of_one_cluster_say_nothing_of_others():
@@ -142,6 +142,12 @@ def test_runs_scored_on_other_images_are_refused():
     short = replace(run_of("a", 0, 0.3), draws=np.zeros(7))
     with pytest.raises(DataError, match=r"7 draws of test images and .*base.seed-0 with 100"):
         compare_arms([BASE, replace(GOOD, runs={0: short})], [("good", "base")], METRIC, 0.01, True)
+    rows = [{image: {METRIC: 0.5} for image in images} for images in ((1, 2, 3), (1, 2, 4))]
+    arms = [arm_of(name, {0: 0.3}) for name in ("base", "a")]
+    for arm, own in zip(arms, rows, strict=True):  # as many images, but not the same
+        arm.runs[0] = replace(arm.runs[0], per_image=own)
+    with pytest.raises(DataError, match=r"different images: one of them has not got 2, such as 3"):
+        compare_arms(arms, [("a", "base")], METRIC, 0.01, True)
 
 
 def test_an_arm_without_runs_has_no_score():

@@ -257,10 +257,25 @@ def test_incomplete_studies_say_so(made_up, tmp_path):
     assert missing["weighted/seed-2"] == "diverged"
     assert missing["weighted/seed-3"] == "running"
     assert len(missing) == 2 + 13
+    found = json.loads(paths["summary"].read_text())["answer"]
+    assert [line for line in found if "failed" in line] == [
+        "1 of the 5 runs of weighted failed: weighted/seed-2. It is judged by the others alone, and an arm that fails "
+        "where it is at its worst looks better than it is."
+    ]
     ranking = rows_of(page, METRIC)
     assert list(ranking)[-2:] == ["concat", AGAIN]
     assert ranking["weighted"]["runs"] == "2 of 5"
     assert "--unit weighted/seed-3" in text
+
+
+def test_few_groups_of_images_are_a_doubt(made_up, tmp_path):
+    for clusters, few in ((9, True), (10, False)):
+        arms = [
+            replace(arm, runs={seed: replace(run, clusters=clusters) for seed, run in arm.runs.items()})
+            for arm in made_up.arms
+        ]
+        text = report(made_up, tmp_path, arms)["markdown"].read_text()
+        assert (f"only {clusters} independent groups of test images" in text) == few
 
 
 def test_a_study_that_has_only_begun_has_a_report(made_up, tmp_path):
@@ -279,8 +294,12 @@ def test_scores_that_are_no_numbers_do_not_stop_a_report(made_up, tmp_path):
                                          per_image={1: {METRIC: nan}}, seconds=nan) for seed, run in arm.runs.items()})
         for arm in made_up.arms
     ]  # fmt: skip
+    arms[1] = replace(arms[1], tries={0.002: nan})
     paths = report(made_up, tmp_path, arms)
     assert "is not a number" in paths["markdown"].read_text()
+    assert rows_of(Page(paths["html"].read_text()), "Validation score of every try")["concat"] == {
+        "rate 0.002": "no score", "rate 0.004": "–", "chosen": "0.002",
+    }  # fmt: skip
     assert paths["scores"].read_text().splitlines()[1] == "sum,0,1,"
 
 

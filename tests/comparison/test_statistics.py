@@ -155,7 +155,7 @@ def test_holms_correction():
     assert holm([0.7, 0.6]) == [1, 1]
     assert holm([]) == []
     first, second, third = holm([0.02, math.nan, 0.03])
-    assert (first, third) == pytest.approx((0.04, 0.04))
+    assert (first, third) == pytest.approx((0.06, 0.06))
     assert math.isnan(second)
 
 

@@ -103,7 +103,7 @@ class TestWrong:
             ('arms = dict(a={"epochs.x": 1})', "epochs.x leads through epochs"),
             ('arms = dict(a={"neck.feedback.5": "x"})', "'5' is no index into a list of 1"),
             ('arms = dict(a={"neck.fusion": "max", "match": "macs"})', "match can only be None"),
-            ('arms = dict(a={"optimizer.lr": 1e-3})', "chosen, not set"),
+            ('arms = dict(a={"optimizer.lr": 2e-3})', "chosen, not set"),
             ('grid = {"optimizer": [dict(type="adamw", lr=5e-3)]}', "chosen, not set"),
             ("arms = dict(a=3)", "arm 'a' must be a dict"),
             ("arms = {}", "give arms="),
@@ -111,6 +111,11 @@ class TestWrong:
             ("smallest_difference = 0", "smallest_difference must be above 0"),
             ("metric = None", "'metric' must be given"),
             ("metrics = 1", "unknown key 'metrics'"),
+            ('arms = dict(a={"seed": 1})', "'a' cannot have its own seed"),
+            ('arms = dict(a={"test_data.num_images": 5})', "its own test_data"),
+            ('arms = dict(a={"val_data": dict(type="Synthetic", split="test")})', "its own val_data"),
+            ('arms = dict(a={"val_data": None})', "its own val_data"),
+            ('arms = dict(a={"tasks.pose.metrics": [dict(type="PCK", threshold=0.9)]})', "own tasks.pose.metrics"),
             ("learning_rates = [1e-3, 1e-3]", "different numbers above 0"),
             ("learning_rates = [1e-3, -1]", "different numbers above 0"),
             ("tuning_share = 0", "tuning_share must be above 0"),
@@ -134,6 +139,14 @@ class TestWrong:
     def test_choices_on_the_test_set(self, write):
         with pytest.raises(ConfigError, match="must be chosen on other images"):
             load_study(write(base=TEST_DATA + "val_data = test_data\n"))
+        with pytest.raises(ConfigError, match="must be chosen on other images"):
+            load_study(write(base=TEST_DATA + "val_data = [val_data, test_data]\n"))
+
+    def test_an_arm_that_trains_on_what_was_cut_out_for_choices(self, write):
+        text = STUDY + 'arms = dict(more={"train_data.subset": dict(limit=9)})'
+        with pytest.raises(ConfigError, match="'more' cannot have its own train_data"):
+            load_study(write(text, base=TEST_DATA + "val_data = None\n"))
+        assert load_study(write(text)).arm("more").config.train_data["subset"] == {"limit": 9}
 
     def test_a_training_set_that_is_a_part_already(self, write):
         with pytest.raises(ConfigError, match="cannot be parted"):
@@ -160,6 +173,13 @@ class TestApplyOptions:
         config = apply_options(load_config(tiny_config), {"neck.feedback": None, "val_data": None}, "here")
         assert "feedback" not in config.neck
         assert config.val_data is None
+
+    def test_takes_a_copy_of_a_value(self, tiny_config):
+        options = {"warp.size": (32, 32), "neck": {"type": "FPN"}}
+        config = apply_options(load_config(tiny_config), options, "here")
+        assert config.warp["size"] == [32, 32]
+        assert config.neck == options["neck"]
+        assert config.neck is not options["neck"]
 
 
 class TestFingerprint:

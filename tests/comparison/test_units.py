@@ -280,6 +280,19 @@ def test_a_test_that_was_cut_off_is_made_again_without_training(finished, tmp_pa
     assert run_unit(study, prepared, unit, tmp_path).score == read_result(unit, work_dir).score
 
 
+def test_a_run_killed_between_its_first_two_checkpoints_begins_anew(finished, tmp_path):
+    _, work_dir, study, prepared = finished
+    unit = Unit("concat", "lr", 0.01)
+    there, here = unit.folder(work_dir), unit.folder(tmp_path)
+    (here / "checkpoints").mkdir(parents=True)
+    for name in ("config.py", "metrics.jsonl", "checkpoints/best.pt"):
+        (here / name).write_bytes((there / name).read_bytes())
+    prepared = replace(
+        prepared, configs={name: replace(each, test_data=None) for name, each in prepared.configs.items()}
+    )
+    assert run_unit(study, prepared, unit, tmp_path).score == read_result(unit, work_dir).score
+
+
 def test_arms_start_from_what_they_share_and_the_repetition_from_other_seeds(finished, tmp_path, monkeypatch):
     _, _, study, prepared = finished
     starts, configs = {}, {}
