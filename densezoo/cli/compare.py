@@ -33,8 +33,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seeds", type=int, metavar="N", help="paired seeds, in place of what CONFIG says")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="runs at once, shared over GPUs (1)")
     parser.add_argument("--unit", metavar="ARM/KIND-VALUE", help="run just this one here, such as concat/seed-0")
-    parser.add_argument("--backend", choices=["local", "ray"], default="local", help="who starts the runs (local)")
-    parser.add_argument("--ray-address", metavar="HOST:PORT", help="of a Ray cluster; default: one on this machine")
+    parser.add_argument(
+        "--ray",
+        nargs="?",
+        const="",
+        metavar="HOST:PORT",
+        help="hand runs to a Ray cluster; without address a new one here",
+    )
     parser.add_argument("--report-only", action="store_true", help="run nothing, write the report of what is there")
     parser.add_argument("--all-pairs", action="store_true", help="compare every arm with every other")
     parser.add_argument(
@@ -85,7 +90,7 @@ def _run_units(study: "Study", options: argparse.Namespace) -> bool:
         _say("with one seed nothing can be concluded; give --seeds 2 or more")
     units = units_of(study)
     given = (study, options.work_dir, units, options.jobs, partial(_command, options), _say, options.resume)
-    outcome = run_ray(*given, address=options.ray_address) if options.backend == "ray" else run_local(*given)
+    outcome = run_local(*given) if options.ray is None else run_ray(*given, address=options.ray or None)
     return len(outcome.done) == len(units)
 
 

@@ -56,7 +56,7 @@ def run_ray(
     try:
         ray = import_module("ray")
     except ModuleNotFoundError as error:
-        raise ConfigError("--backend ray needs Ray, which is not installed: pip install ray") from error
+        raise ConfigError("--ray needs Ray, which is not installed: pip install ray") from error
     joined = not ray.is_initialized()
     if joined:
         _join(ray, address)
@@ -75,7 +75,7 @@ def _join(ray: Any, address: str | None) -> None:
     try:
         ray.init(address=address, log_to_driver=False, **new)
     except (ConnectionError, ValueError, RuntimeError) as error:
-        raise ConfigError(f"--ray-address {address}: no Ray cluster answers there: {error}") from error
+        raise ConfigError(f"--ray {address}: no Ray cluster answers there: {error}") from error
 
 
 def _share(nodes: Sequence[dict[str, float]], jobs: int) -> tuple[int, int]:

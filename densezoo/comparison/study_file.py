@@ -36,7 +36,6 @@ _KEYS: dict[str, Any] = {
     "tuning_share": float,
     "cluster": str | None,
     "draws": int,
-    "all_pairs": bool,
 }
 
 
@@ -83,7 +82,6 @@ def load_study(path: str | Path, options: Mapping[str, Any] | None = None, seeds
         tuning_share=_in_range(values, "tuning_share", 0.25, 0, 1, str(path)),
         cluster=cluster,
         draws=int(_in_range(values, "draws", 500, 1, 10**6, str(path))),
-        all_pairs=values.get("all_pairs", False),
     )
 
 

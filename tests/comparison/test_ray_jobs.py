@@ -34,7 +34,7 @@ def run(study, work_dir, code_of, **options):
 
 def test_without_ray_a_word_says_how_to_get_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(ConfigError, match="--backend ray needs Ray, which is not installed: pip install ray"):
+    with pytest.raises(ConfigError, match="--ray needs Ray, which is not installed: pip install ray"):
         run(study_of([0.1]), tmp_path, lambda unit: DONE)
 
 
