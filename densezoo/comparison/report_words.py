@@ -210,9 +210,9 @@ def statistics_words(found: Findings) -> list[str]:
         f"degrees of freedom) and that of test images (from {study.draws} new draws out of {groups}, the same for "
         "every run). An interval from images alone would take two trainings of one config for different networks too "
         "often.",
-        f"The intervals are of 95 % for one difference by itself. Verdicts come from p values by Holm over "
-        f"{len(comparisons)} comparisons, so that the chance of any wrong better or worse is 5 % at most, and so is "
-        "that of any wrong tie; an arm whose interval leaves zero out may still be undecided.",
+        "The intervals are of 95 % for one difference by itself. Verdicts come from p values by Holm's method (number "
+        f"of comparisons: {len(comparisons)}), so that the chance of any wrong better or worse is 5 % at most, and so "
+        "is that of any wrong tie; an arm whose interval leaves zero out may still be undecided.",
         "This holds for a number of seeds that was set beforehand. To add seeds until an answer is there is to ask "
         "more than once, and is wrong more often.",
         "better, worse: the adjusted p of no difference is 0.05 at most. tie: by two one-sided tests the difference is "
