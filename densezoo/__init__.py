@@ -9,19 +9,23 @@ from typing import TYPE_CHECKING, Any
 from densezoo.timm_hook import register_with_timm
 
 if TYPE_CHECKING:
+    from densezoo.comparison.compare import compare
+    from densezoo.comparison.study_file import load_study
     from densezoo.engine.config import load_config
     from densezoo.engine.load import load_model
     from densezoo.engine.train import train
     from densezoo.models import create_model, list_models
 
 __version__ = "0.1.0"
-__all__ = ["create_model", "list_models", "load_config", "load_model", "train"]
+__all__ = ["compare", "create_model", "list_models", "load_config", "load_model", "load_study", "train"]
 
 _HOMES = {
+    "compare": "densezoo.comparison.compare",
     "create_model": "densezoo.models",
     "list_models": "densezoo.models",
     "load_config": "densezoo.engine.config",
     "load_model": "densezoo.engine.load",
+    "load_study": "densezoo.comparison.study_file",
     "train": "densezoo.engine.train",
 }
 

@@ -9,10 +9,8 @@ Example:
 """
 
 import argparse
-import json
 import shlex
 import sys
-import time
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -20,7 +18,6 @@ from typing import TYPE_CHECKING
 from densezoo.cli.arguments import KeyValues, key_values
 
 if TYPE_CHECKING:  # torch takes seconds to import, which --help should not
-    from densezoo.comparison.prepared import Prepared
     from densezoo.comparison.study import Study
     from densezoo.comparison.units import Unit
 
@@ -54,9 +51,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run what is left of a study, and write its report."""
-    from densezoo.comparison.prepared import check_same, prepare
+    from densezoo.comparison.compare import open_study, run_claimed
+    from densezoo.comparison.findings import judge
+    from densezoo.comparison.prepared import check_same
     from densezoo.comparison.read_results import read_results
     from densezoo.comparison.report import write_report
+    from densezoo.comparison.report_words import answer_lines
     from densezoo.comparison.study_file import load_study
     from densezoo.comparison.units import parse_unit
     from densezoo.errors import ConfigError
@@ -65,17 +65,19 @@ def run(options: argparse.Namespace) -> int:
     if options.all_pairs:
         study = replace(study, all_pairs=True)
     unit = None if options.unit is None else parse_unit(options.unit, study)
-    known = check_same(study, options.work_dir)
-    if known and not (options.resume or options.report_only or unit):
-        raise ConfigError(f"{options.work_dir} already holds this study; continue it with --resume")
-    if options.report_only and not known:
+    if options.report_only and not check_same(study, options.work_dir):
         raise ConfigError(f"{options.work_dir} holds no study to report on; run it first, without --report-only")
-    prepared = prepare(study, options.work_dir, _say)
+    goes_on = options.resume or options.report_only or unit is not None
+    prepared = open_study(study, options.work_dir, goes_on, _say)
     if unit is not None:
-        return _run_unit(study, prepared, unit, options)
+        command = shlex.join(["densezoo", *_words(options, unit)])
+        if not run_claimed(study, prepared, unit, options.work_dir, command):
+            _say(f"{unit.name} is done already")
+        return 0
     complete = options.report_only or _run_units(study, options)
-    paths = write_report(study, prepared, read_results(study, prepared, options.work_dir), options.work_dir)
-    print("\n".join(json.loads(paths["summary"].read_text(encoding="utf-8"))["answer"]))
+    found = judge(study, prepared, read_results(study, prepared, options.work_dir), options.work_dir)
+    paths = write_report(found, options.work_dir)
+    print("\n".join(answer_lines(found)))
     print(f"written to {options.work_dir}: {', '.join(path.name for path in paths.values())}")
     return 0 if complete else 1
 
@@ -92,32 +94,6 @@ def _run_units(study: "Study", options: argparse.Namespace) -> bool:
     given = (study, options.work_dir, units, options.jobs, partial(_command, options), _say, options.resume)
     outcome = run_local(*given) if options.ray is None else run_ray(*given, address=options.ray or None)
     return len(outcome.done) == len(units)
-
-
-def _run_unit(study: "Study", prepared: "Prepared", unit: "Unit", options: argparse.Namespace) -> int:
-    """Claim one unit and run it in this process; the ledger gets to know how it ended."""
-    from densezoo.comparison.ledger import DONE, Ledger
-    from densezoo.comparison.units import run_unit
-    from densezoo.errors import ConfigError, DenseZooError
-
-    ledger, started = Ledger(options.work_dir), time.monotonic()
-    if not ledger.claim(unit.name, shlex.join(["densezoo", *_words(options, unit)])):
-        record = ledger.record(unit.name)
-        assert record is not None, "what cannot be claimed has a record"
-        if record.status == DONE:
-            _say(f"{unit.name} is done already")
-            return 0
-        raise ConfigError(f"{unit.name} is run by {record.host}, process {record.pid}; wait for it")
-    try:
-        run_unit(study, prepared, unit, options.work_dir)
-    except DenseZooError as error:
-        ledger.failed(unit.name, str(error))
-        raise
-    except KeyboardInterrupt:
-        ledger.stopped(unit.name, "interrupted")
-        raise
-    ledger.done(unit.name, time.monotonic() - started)
-    return 0
 
 
 def _command(options: argparse.Namespace, unit: "Unit") -> list[str]:

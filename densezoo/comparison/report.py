@@ -22,7 +22,6 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from densezoo.comparison.conclusions import conclude
 from densezoo.comparison.disagreements import (
     NUM_IMAGES,
     Panel,
@@ -32,8 +31,7 @@ from densezoo.comparison.disagreements import (
     rank_disagreements,
     sheet,
 )
-from densezoo.comparison.ledger import Ledger
-from densezoo.comparison.prepared import Prepared
+from densezoo.comparison.findings import Findings
 from densezoo.comparison.report_blocks import Chart, Pictures, Section, markdown
 from densezoo.comparison.report_numbers import finite
 from densezoo.comparison.report_sections import (
@@ -47,37 +45,28 @@ from densezoo.comparison.report_sections import (
     ranking_section,
     rates_section,
 )
-from densezoo.comparison.report_words import Findings, answer, doubt, summary, versions
-from densezoo.comparison.study import Study
+from densezoo.comparison.report_words import answer_lines, versions
 from densezoo.comparison.study_results import ArmResults
-from densezoo.comparison.units import read_result, units_of
 from densezoo.engine.files import write_bytes, write_text
 from densezoo.errors import ConfigError, DataError
 
 _TEMPLATES = Path(__file__).with_name("templates")
 
 
-def write_report(study: Study, prepared: Prepared, arms: Sequence[ArmResults], work_dir: str | Path) -> dict[str, Path]:
+def write_report(found: Findings, work_dir: str | Path) -> dict[str, Path]:
     """Write a study's report, of whatever runs are finished, over the last one.
 
     Args:
-        study: that the runs are of.
-        prepared: its matched configs.
-        arms: what was measured, in the study's order.
-        work_dir: of the study; its ledger tells how the units went.
+        found: what is known of the study.
+        work_dir: of the study.
 
     Returns:
         `html`, `markdown`, `summary` and `scores` to their files.
 
     Raises:
-        ConfigError: the folder cannot be written, or holds a broken record.
-        DataError: runs were not scored on the same images.
+        ConfigError: the folder cannot be written.
     """
     folder = Path(work_dir)
-    conclusions = conclude(arms, study, prepared.higher_is_better)
-    results = {unit.name: read_result(unit, folder) for unit in units_of(study)}
-    known = {name: result for name, result in results.items() if result is not None}
-    found = Findings(study, prepared, list(arms), conclusions, Ledger(folder).records(), known)
     paths = {
         "html": folder / "report.html",
         "markdown": folder / "report.md",
@@ -86,8 +75,8 @@ def write_report(study: Study, prepared: Prepared, arms: Sequence[ArmResults], w
     }
     try:
         sections = _sections(found, folder)
-        title = f"Study {study.name}"
-        write_text(paths["scores"], scores_csv(arms))
+        title = f"Study {found.study.name}"
+        write_text(paths["scores"], scores_csv(found.arms))
         write_text(paths["summary"], json.dumps(summary_of(found), indent=1, allow_nan=False) + "\n")
         write_text(paths["markdown"], markdown(title, sections))
         write_text(paths["html"], page(title, sections))
@@ -148,7 +137,7 @@ def summary_of(found: Findings) -> dict[str, Any]:
         "smallest_difference": study.smallest_difference,
         "base": found.base.name,
         "seeds": study.seeds,
-        "answer": [summary(found), *(line for line, _ in answer(found)), *doubt(found)],
+        "answer": answer_lines(found),
         "arms": [_arm_values(arm, asdict(scores[arm.name])) for arm in found.arms],
         "comparisons": [asdict(each) for each in conclusions.comparisons],
         "noise_floor": None if conclusions.noise is None else asdict(conclusions.noise),

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from densezoo.comparison.charts import cost_chart, curve_chart, forest_chart, seeds_chart, styles_of
 from densezoo.comparison.disagreements import NUM_IMAGES, Disagreement
+from densezoo.comparison.findings import Findings
 from densezoo.comparison.report_blocks import Block, Chart, Code, Items, Pictures, Section, Text, Verdicts
 from densezoo.comparison.report_numbers import (
     COSTS,
@@ -32,7 +33,6 @@ from densezoo.comparison.report_tables import (
     units_table,
 )
 from densezoo.comparison.report_words import (
-    Findings,
     answer,
     doubt,
     protocol_words,

@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 
 from densezoo.comparison.conclusions import Comparison
 from densezoo.comparison.disagreements import Disagreement
+from densezoo.comparison.findings import Findings
 from densezoo.comparison.report_blocks import Cell, Table, number_cell
 from densezoo.comparison.report_numbers import COSTS, CurvePoint, Interval, Point
-from densezoo.comparison.report_words import Findings, p_text, percent, signed, span
+from densezoo.comparison.report_words import p_text, percent, signed, span
 from densezoo.comparison.statistics import Verdict
 from densezoo.comparison.study_results import ArmResults
 

@@ -2,78 +2,19 @@
 
 import math
 import platform
-from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
-from densezoo.comparison.conclusions import Comparison, Conclusions
-from densezoo.comparison.ledger import Record
+from densezoo.comparison.conclusions import Comparison
+from densezoo.comparison.findings import Findings
 from densezoo.comparison.power import POWER
-from densezoo.comparison.prepared import Prepared
 from densezoo.comparison.report_blocks import MARKS
 from densezoo.comparison.study import AGAIN, Study
-from densezoo.comparison.study_results import ArmResults
-from densezoo.comparison.units import LR, Unit, UnitResult, units_of
 
 PACKAGES = ("densezoo", "torch", "torchvision", "timm", "numpy", "scipy", "opencv-python", "plotly")
 """Whose versions a report names."""
 FEW_CLUSTERS = 10
 """Of test images, below which the draws tell too little of others."""
 _COST_NAMES = {"parameters": "parameters", "macs": "MACs", "latency": "latency"}
-
-
-@dataclass(frozen=True)
-class Findings:
-    """All that a report is made of.
-
-    Attributes:
-        study: that was run.
-        prepared: its matched configs.
-        arms: their results, in the study's order.
-        conclusions: drawn from those.
-        records: name of a unit to its record; only of those that were begun.
-        results: name of a unit to what it left, of those that are finished.
-    """
-
-    study: Study
-    prepared: Prepared
-    arms: list[ArmResults]
-    conclusions: Conclusions
-    records: dict[str, Record]
-    results: dict[str, UnitResult]
-
-    @property
-    def base(self) -> ArmResults:
-        """The results of what arms are compared with."""
-        return self.arms[0]
-
-    @property
-    def compared(self) -> list[ArmResults]:
-        """All arms but the base's repetition."""
-        return [arm for arm in self.arms if arm.name != AGAIN]
-
-    @property
-    def with_base(self) -> list[Comparison]:
-        """The comparisons with the base."""
-        return [each for each in self.conclusions.comparisons if each.base == self.base.name]
-
-    @property
-    def units(self) -> dict[str, str]:
-        """Name of every unit to how it went: `done`, or why it did not."""
-        arms = {arm.name: arm for arm in self.arms}
-        return {unit.name: self._how(unit, arms[unit.arm]) for unit in units_of(self.study)}
-
-    @property
-    def missing(self) -> dict[str, str]:
-        """The units that are not done."""
-        return {name: how for name, how in self.units.items() if how != "done"}
-
-    def _how(self, unit: Unit, arm: ArmResults) -> str:
-        if unit.value in (arm.tries if unit.kind == LR else arm.runs):
-            return "done"
-        record = self.records.get(unit.name)
-        if record is None:
-            return arm.failed.get(unit.name, "not begun")
-        return ": ".join([record.status, *filter(None, [arm.failed.get(unit.name, record.error)])])
 
 
 def signed(value: float, decimals: int = 4) -> str:
@@ -137,6 +78,11 @@ def seeds_words(comparison: Comparison, smallest: float) -> str:
             "do."
         )
     return "How many seeds it needs is not known."
+
+
+def answer_lines(found: Findings) -> list[str]:
+    """Return what was asked and what the study says, as plain sentences."""
+    return [summary(found), *(line for line, _ in answer(found)), *doubt(found)]
 
 
 def summary(found: Findings) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from densezoo.comparison.conclusions import conclude
+from densezoo.comparison.findings import judge
 from densezoo.comparison.ledger import Ledger
 from densezoo.comparison.power import SeedsNeeded
 from densezoo.comparison.report import write_report
@@ -69,7 +70,7 @@ class Page(HTMLParser):
 
 
 def report(made_up, folder, arms=None, study=None):
-    return write_report(study or made_up.study, made_up.prepared, arms or made_up.arms, folder)
+    return write_report(judge(study or made_up.study, made_up.prepared, arms or made_up.arms, folder), folder)
 
 
 @pytest.fixture(scope="module")

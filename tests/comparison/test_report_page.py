@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from densezoo.comparison.findings import judge
 from densezoo.comparison.report import write_report
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -78,7 +79,7 @@ def address(made_up, tmp_path_factory):
         for arm in made_up.arms
     ]  # fmt: skip
     folder = tmp_path_factory.mktemp("page")
-    return write_report(made_up.study, made_up.prepared, arms, folder)["html"].as_uri()
+    return write_report(judge(made_up.study, made_up.prepared, arms, folder), folder)["html"].as_uri()
 
 
 @dataclass
