@@ -1,6 +1,6 @@
 """People of a COCO subset with every annotation: what the configs `*_coco_person.py` share. No config by itself.
 
-Images and schedule are those of configs/detection/corners_hourglass_coco_person.py.
+Images are those of configs/detection/_coco_person.py.
 """
 
 encoder = dict(type="NewellStem", channels=64)
