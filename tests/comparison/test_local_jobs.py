@@ -188,8 +188,17 @@ def test_what_a_dead_process_left_is_taken_over(run, tmp_path):
     assert Ledger(tmp_path).record("base/seed-0").tries == 2
 
 
+@pytest.fixture
+def interruptible():
+    """Take SIGINT as a terminal's process does; a shell's background process ignores it, and so would the tests."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("stubborn", [False, True])
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_stops_every_process(run, tmp_path, monkeypatch, number, stubborn):
     if stubborn:
         monkeypatch.setattr(local_jobs, "GRACE_SECONDS", 0.1)
