@@ -275,11 +275,13 @@ def test_every_tool_runs_as_a_script_from_anywhere(script, tmp_path):
         "browse_data": ["--out", "out"],
         "profile": [],
         "convert_checkpoint": ["bearpaw", "--out", "out.pt"],
+        "compare": ["--work-dir", "run"],
         "sharing": ["pose=none"],
     }[script]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     what = {
         "convert_checkpoint": "no checkpoint missing.py; ",
+        "compare": "no study missing.py; check the path",
         "sharing": "missing.py/metrics.json is not what densezoo test writes",
     }.get(script, "no config file missing.py; ")
     assert done.returncode == 2
