@@ -66,14 +66,12 @@ def _write(value: Any) -> str:
 def add_config(parser: argparse.ArgumentParser) -> None:
     """Add CONFIG and --cfg-options."""
     parser.add_argument("config", metavar="CONFIG", help="a Python config file")
-    parser.add_argument(
-        "--cfg-options",
-        nargs="+",
-        action=KeyValues,
-        default={},
-        metavar="KEY=VALUE",
-        help="override config keys, e.g. optimizer.lr=1e-3 neck.num_stages=4 data_root=/data",
-    )
+    add_options(parser, "override config keys, e.g. optimizer.lr=1e-3 neck.num_stages=4 data_root=/data")
+
+
+def add_options(parser: argparse.ArgumentParser, text: str) -> None:
+    """Add --cfg-options, which `text` explains."""
+    parser.add_argument("--cfg-options", nargs="+", action=KeyValues, default={}, metavar="KEY=VALUE", help=text)
 
 
 def add_inference(parser: argparse.ArgumentParser) -> None:

@@ -15,7 +15,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from densezoo.cli.arguments import KeyValues, key_values
+from densezoo.cli.arguments import add_options, key_values
 
 if TYPE_CHECKING:  # torch takes seconds to import, which --help should not
     from densezoo.comparison.study import Study
@@ -39,23 +39,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--report-only", action="store_true", help="run nothing, write the report of what is there")
     parser.add_argument("--all-pairs", action="store_true", help="compare every arm with every other")
-    parser.add_argument(
-        "--cfg-options",
-        nargs="+",
-        action=KeyValues,
-        default={},
-        metavar="KEY=VALUE",
-        help="override keys of the base's config for every arm, e.g. data_root=/data engine.workers=4",
-    )
+    add_options(parser, "override keys of the base's config for every arm, e.g. data_root=/data engine.workers=4")
 
 
 def run(options: argparse.Namespace) -> int:
     """Run what is left of a study, and write its report."""
-    from densezoo.comparison.compare import open_study, run_claimed
-    from densezoo.comparison.findings import judge
+    from densezoo.comparison.compare import open_study, report_study, run_claimed
     from densezoo.comparison.prepared import check_same
-    from densezoo.comparison.read_results import read_results
-    from densezoo.comparison.report import write_report
     from densezoo.comparison.report_words import answer_lines
     from densezoo.comparison.study_file import load_study
     from densezoo.comparison.units import parse_unit
@@ -75,8 +65,7 @@ def run(options: argparse.Namespace) -> int:
             _say(f"{unit.name} is done already")
         return 0
     complete = options.report_only or _run_units(study, options)
-    found = judge(study, prepared, read_results(study, prepared, options.work_dir), options.work_dir)
-    paths = write_report(found, options.work_dir)
+    found, paths = report_study(study, prepared, options.work_dir)
     print("\n".join(answer_lines(found)))
     print(f"written to {options.work_dir}: {', '.join(path.name for path in paths.values())}")
     return 0 if complete else 1

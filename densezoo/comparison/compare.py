@@ -52,9 +52,7 @@ def compare(study: Study, work_dir: str | Path, resume: bool = False, say: Calla
             if ledger.status(unit.name) != FAILED:  # it is another process's, or the ledger itself is broken
                 raise
             say(f"{unit.name} failed: {error}")
-    found = judge(study, prepared, read_results(study, prepared, work_dir), work_dir)
-    write_report(found, work_dir)
-    return found
+    return report_study(study, prepared, work_dir)[0]
 
 
 def open_study(study: Study, work_dir: str | Path, resume: bool, say: Callable[[str], None]) -> Prepared:
@@ -66,6 +64,17 @@ def open_study(study: Study, work_dir: str | Path, resume: bool, say: Callable[[
     if check_same(study, work_dir) and not resume:
         raise ConfigError(f"{work_dir} already holds this study; continue it with --resume")
     return prepare(study, work_dir, say)
+
+
+def report_study(study: Study, prepared: Prepared, work_dir: str | Path) -> tuple[Findings, dict[str, Path]]:
+    """Judge what is there of a study and write its report; returns what was found, and the files of `write_report`.
+
+    Raises:
+        ConfigError: a file of the study is broken, or the report cannot be written.
+        DataError: runs were not scored on the same images.
+    """
+    found = judge(study, prepared, read_results(study, prepared, work_dir), work_dir)
+    return found, write_report(found, work_dir)
 
 
 def run_claimed(study: Study, prepared: Prepared, unit: Unit, work_dir: str | Path, command: str) -> bool:

@@ -5,13 +5,12 @@ halved and rounded. So the widths next to where a bisection ends are looked at, 
 seen is taken. Widths that the parts refuse (FCOS wants a multiple of 32) are passed over.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from densezoo.comparison.costs import cost_of, count, latencies
 from densezoo.comparison.study import Match, apply_options
-from densezoo.engine.config import RunConfig
+from densezoo.engine.config import RunConfig, flatten
 from densezoo.errors import ConfigError, near_names
 from densezoo.types import DatasetMeta
 
@@ -207,7 +206,7 @@ def _width_at(arm: str, config: RunConfig, key: str) -> Width:
     Raises:
         ConfigError: there is nothing, or something else.
     """
-    values = _flatten(config.to_dict())
+    values = flatten(config.to_dict())
     widths = {name: found for name, value in values.items() if (found := _as_width(value))}
     if key in widths:
         return widths[key]
@@ -230,10 +229,3 @@ def _as_width(value: object) -> Width | None:
     if not numbers or len(numbers) < len(several):
         return None
     return numbers if isinstance(value, (list, tuple)) else numbers[0]
-
-
-def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        flat |= _flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
-    return flat

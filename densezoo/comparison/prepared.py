@@ -16,7 +16,7 @@ from densezoo.comparison.matching import match_width
 from densezoo.comparison.study import AGAIN, Study, fingerprint
 from densezoo.comparison.study_results import Cost
 from densezoo.engine.build import build_dataset, build_dense_model
-from densezoo.engine.config import RunConfig, config_from_text
+from densezoo.engine.config import RunConfig, config_from_text, differing_values
 from densezoo.engine.evaluate import choose_best
 from densezoo.errors import ConfigError
 from densezoo.types import DatasetMeta
@@ -73,7 +73,7 @@ def check_same(study: Study, work_dir: str | Path) -> bool:
     if not path.is_file():
         return False
     stored = _content(path)["fingerprint"]
-    changed = _differing(stored, fingerprint(study))
+    changed = differing_values(stored, fingerprint(study))
     if changed:
         raise ConfigError(
             f"{path} is of another study: {', '.join(changed[:8])} differ(s); go on with that one, or choose another "
@@ -156,14 +156,3 @@ def _read(path: Path, study: Study, meta: DatasetMeta, higher: bool) -> Prepared
         )
         costs[arm.name] = Cost(**stored["cost"])
     return Prepared(configs, costs, higher, meta)
-
-
-def _differing(one: Mapping[str, Any], other: Mapping[str, Any], prefix: str = "") -> list[str]:
-    changed = []
-    for key in sorted({*one, *other}):
-        here, there = one.get(key), other.get(key)
-        if isinstance(here, Mapping) and isinstance(there, Mapping):
-            changed += _differing(here, there, f"{prefix}{key}.")
-        elif here != there:
-            changed.append(prefix + key)
-    return changed

@@ -33,7 +33,6 @@ from densezoo.comparison.disagreements import (
 )
 from densezoo.comparison.findings import Findings
 from densezoo.comparison.report_blocks import Chart, Pictures, Section, markdown
-from densezoo.comparison.report_numbers import finite
 from densezoo.comparison.report_sections import (
     answer_section,
     costs_section,
@@ -47,7 +46,7 @@ from densezoo.comparison.report_sections import (
 )
 from densezoo.comparison.report_words import answer_lines, versions
 from densezoo.comparison.study_results import ArmResults
-from densezoo.engine.files import write_bytes, write_text
+from densezoo.engine.files import finite, write_bytes, write_text
 from densezoo.errors import ConfigError, DataError
 
 _TEMPLATES = Path(__file__).with_name("templates")

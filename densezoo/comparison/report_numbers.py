@@ -1,9 +1,8 @@
 """The numbers of a report that are no verdicts: curves over seeds, parts of a score, what is paid for a score."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from scipy import stats
@@ -133,14 +132,3 @@ def _beats(sign: int, one: Sequence[float], other: Sequence[float]) -> bool:
     (cost, score), (their_cost, their_score) = one, other
     gain = sign * (their_score - score)
     return their_cost <= cost and gain >= 0 and (their_cost < cost or gain > 0)
-
-
-def finite(value: Any) -> Any:
-    """Return plain values in which None stands for every number that is not finite: those that JSON has no word for."""
-    if isinstance(value, Mapping):
-        return {str(key): finite(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [finite(item) for item in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -23,7 +23,7 @@ from densezoo.comparison.study import AGAIN, Study
 from densezoo.engine.config import RunConfig
 from densezoo.engine.distributed import choose_device
 from densezoo.engine.eval_sets import parts_of_test
-from densezoo.engine.files import write_text
+from densezoo.engine.files import finite, write_text
 from densezoo.engine.intervals import draw_scores, score_intervals, write_draws
 from densezoo.engine.load import checkpoint_meta
 from densezoo.engine.score import describe_test, score_checkpoint, write_results
@@ -179,9 +179,8 @@ def run_unit(study: Study, prepared: Prepared, unit: Unit, work_dir: str | Path)
 
 
 def _write_result(path: Path, result: UnitResult) -> None:
-    content = asdict(result) | {"score": None if math.isnan(result.score) else result.score}
     try:
-        write_text(path, json.dumps(content, indent=1) + "\n")
+        write_text(path, json.dumps(finite(asdict(result)), indent=1) + "\n")
     except OSError as error:
         raise ConfigError(f"{path} cannot be written: {error}") from error
 

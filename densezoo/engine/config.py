@@ -258,21 +258,25 @@ def check_config(values: Mapping[str, Any], where: str = "config") -> RunConfig:
 def differing_keys(one: RunConfig, other: RunConfig) -> list[str]:
     """Return the dotted keys in which two configs differ, other than those that change no number."""
     free = {"data_root", "engine.workers", "engine.device", "engine.max_bad_images"}
-    flat_one, flat_other = _flatten(one.to_dict()), _flatten(other.to_dict())
-    return [
-        key for key in sorted({*flat_one, *flat_other}) if key not in free and flat_one.get(key) != flat_other.get(key)
-    ]
+    return [key for key in differing_values(one.to_dict(), other.to_dict()) if key not in free]
+
+
+def differing_values(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """Return the dotted keys in which two nested dicts differ, in order."""
+    flat_one, flat_other = flatten(one), flatten(other)
+    return [key for key in sorted({*flat_one, *flat_other}) if flat_one.get(key) != flat_other.get(key)]
 
 
 def _top_keys() -> set[str]:
     return {item.name for item in fields(RunConfig)}
 
 
-def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return a nested dict as one of dotted keys; sequences become lists."""
     flat: dict[str, Any] = {}
     for key, value in values.items():
         if isinstance(value, Mapping) and value:
-            flat |= _flatten(value, f"{prefix}{key}.")
+            flat |= flatten(value, f"{prefix}{key}.")
         else:
             flat[prefix + key] = list(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
     return flat

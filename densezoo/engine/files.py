@@ -1,7 +1,12 @@
 """Files written whole or not at all, in folders that can be written."""
 
+import math
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from densezoo.errors import ConfigError
 
@@ -20,6 +25,17 @@ def write_bytes(path: Path, content: bytes) -> None:
     except OSError:
         partial.unlink(missing_ok=True)
         raise
+
+
+def finite(value: Any) -> Any:
+    """Return plain values in which None stands for every number that is not finite: those that JSON has no word for."""
+    if isinstance(value, Mapping):
+        return {str(key): finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def new_folder(out: str | Path) -> Path:

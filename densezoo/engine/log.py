@@ -1,7 +1,6 @@
 """What a run says: a live progress bar on a terminal, plain lines elsewhere, JSON lines and TensorBoard on disk."""
 
 import json
-import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from densezoo.engine.files import write_text
+from densezoo.engine.files import finite, write_text
 
 _PLAIN_SECONDS = 30.0  # between two plain lines within an epoch
 _LIVE_SECONDS = 0.5  # between two refreshes of the live figures
@@ -99,7 +98,7 @@ class RunLog:
 
     def write(self, kind: str, epoch: int, step: int, values: Mapping[str, Any]) -> None:
         """Write one line of `kind` `train` or `eval`; numbers, and dicts of numbers, become TensorBoard scalars."""
-        line = {"kind": kind, "epoch": epoch, "step": step, **_finite(values)}
+        line = {"kind": kind, "epoch": epoch, "step": step, **finite(values)}
         with self._metrics.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
         for name, value in values.items():
@@ -122,10 +121,3 @@ def _read_lines(path: Path) -> list[dict[str, Any]]:
         except json.JSONDecodeError:  # the last line of a killed run may be cut off; its epoch is run again
             continue
     return lines
-
-
-def _finite(value: Any) -> Any:
-    """NaN and infinity are not JSON; they become null."""
-    if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -23,7 +23,7 @@ from densezoo.engine.config import RunConfig
 from densezoo.engine.distributed import Processes, choose_device
 from densezoo.engine.eval_sets import unmixed
 from densezoo.engine.evaluate import Evaluation, evaluate
-from densezoo.engine.files import write_text
+from densezoo.engine.files import finite, write_text
 from densezoo.engine.input_notes import input_notes
 from densezoo.engine.load import checkpoint_meta
 from densezoo.engine.log import ProgressReport
@@ -163,7 +163,7 @@ def write_metrics(
     columns = {name.replace(" ", "_"): dict(column) for name, column in compared.items()}
     metrics = {"scores": dict(scores), "baseline": {}, **columns, **about}
     try:
-        write_text(folder / "metrics.json", json.dumps(_json_numbers(metrics), indent=2) + "\n")
+        write_text(folder / "metrics.json", json.dumps(finite(metrics), indent=2) + "\n")
     except OSError as error:
         raise ConfigError(f"results cannot be written to {folder}: {error}") from error
 
@@ -205,11 +205,3 @@ def _csv(rows: Mapping[int, Mapping[str, float]]) -> str:
         values = [scores.get(name, math.nan) for name in names]
         writer.writerow([image_id, *("" if math.isnan(value) else f"{value:.6g}" for value in values)])
     return text.getvalue()
-
-
-def _json_numbers(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _json_numbers(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_json_numbers(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from densezoo.engine.config import check_config, differing_keys
+from densezoo.engine.files import finite
 from densezoo.engine.intervals import Draws, interval, read_draws
 from densezoo.errors import ConfigError, near_names
 
@@ -231,10 +232,10 @@ def to_json(found: Comparison) -> dict[str, Any]:
     tasks = {
         task: {
             name: {
-                "single": _finite(change.single),
-                "shared": _finite(change.shared),
-                "difference": _finite(change.difference),
-                "interval": None if change.ends is None else [_finite(end) for end in change.ends],
+                "single": finite(change.single),
+                "shared": finite(change.shared),
+                "difference": finite(change.difference),
+                "interval": None if change.ends is None else [finite(end) for end in change.ends],
             }
             for name, change in changes.items()
         }
@@ -253,7 +254,3 @@ def _remarks(found: Comparison) -> list[str]:
     if any(change.ends for changes in found.changes.values() for change in changes.values()):
         remarks.append("Intervals are of other test images, not of other trainings.")
     return remarks + found.notes
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None

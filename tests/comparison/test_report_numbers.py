@@ -9,7 +9,6 @@ from scipy import stats
 from densezoo.comparison.report_numbers import (
     CurvePoint,
     curve_over_seeds,
-    finite,
     mean_sd,
     paired_interval,
     parts_of,
@@ -17,6 +16,7 @@ from densezoo.comparison.report_numbers import (
     seed_interval,
 )
 from densezoo.comparison.study_results import ArmResults, Cost, SeedResult
+from densezoo.engine.files import finite
 
 NAN = float("nan")
 
