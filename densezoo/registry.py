@@ -88,6 +88,15 @@ class PartRegistry(Registry):  # type: ignore[misc]  # mmengine ships no annotat
         self._fill()
         return sorted(self._module_dict)
 
+    def with_defaults(self, cfg: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a config in which the constructor's defaults are spelled out; those of parts inside it are not.
+
+        Raises:
+            ConfigError: no type, or an unknown one.
+        """
+        parameters = inspect.signature(self._class_of(cfg)).parameters.values()
+        return {each.name: each.default for each in parameters if each.default is not each.empty} | dict(cfg)
+
     def build(self, cfg: Mapping[str, Any], **given: Any) -> Any:
         """Call the class that `cfg['type']` names with the rest of `cfg` and what the program itself has `given`.
 
@@ -95,14 +104,17 @@ class PartRegistry(Registry):  # type: ignore[misc]  # mmengine ships no annotat
             ConfigError: no type, an unknown type, an unknown key, a missing key, a key that the program gives
                 itself, or a value that the constructor refuses with a ConfigError of its own.
         """
-        if not isinstance(cfg, Mapping) or "type" not in cfg:
-            raise ConfigError(f"{self._one} needs a dict with a 'type'; got {cfg!r}; {near_names('', self.names())}")
+        cls = self._class_of(cfg)
         arguments = {key: value for key, value in cfg.items() if key != "type"}
-        cls = self.get(cfg["type"])
         where = f"{self.name} {cfg['type']!r}"
         accepted = check_arguments(cls, arguments, given, where)
         check_kinds(_hints(cls), arguments, f"{where}: ")
         return cls(**arguments, **accepted)
+
+    def _class_of(self, cfg: Mapping[str, Any]) -> type:
+        if not isinstance(cfg, Mapping) or "type" not in cfg:
+            raise ConfigError(f"{self._one} needs a dict with a 'type'; got {cfg!r}; {near_names('', self.names())}")
+        return self.get(cfg["type"])
 
 
 def _hints(cls: type) -> dict[str, Any]:

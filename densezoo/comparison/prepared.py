@@ -54,10 +54,9 @@ def prepare(study: Study, work_dir: str | Path, say: Callable[[str], None]) -> P
     """
     path = Path(work_dir) / FILE
     meta = build_dataset(study.base.config.train_data, study.base.config.data_root).meta
-    higher = _direction(study, meta)
     if not path.is_file():
-        _write_new(path, _matched(study, meta, say))
-    return _read(path, study, meta, higher)
+        _write_new(path, {"higher_is_better": _direction(study, meta)} | _matched(study, meta, say))
+    return _read(path, study, meta)
 
 
 def check_same(study: Study, work_dir: str | Path) -> bool:
@@ -132,14 +131,15 @@ def _write_new(path: Path, content: Mapping[str, Any]) -> None:
 def _content(path: Path) -> dict[str, Any]:
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        if not {"fingerprint", "arms"} <= content.keys():
-            raise ValueError("no fingerprint in it")
+        missing = {"fingerprint", "higher_is_better", "arms"} - content.keys()
+        if missing:
+            raise ValueError(f"no {' and no '.join(sorted(missing))} in it")
     except (OSError, ValueError, AttributeError) as error:
         raise ConfigError(f"{path} is not what densezoo compare writes: {error}; choose another --work-dir") from error
     return content
 
 
-def _read(path: Path, study: Study, meta: DatasetMeta, higher: bool) -> Prepared:
+def _read(path: Path, study: Study, meta: DatasetMeta) -> Prepared:
     check_same(study, path.parent)
     content = _content(path)
     configs, costs = {}, {}
@@ -155,4 +155,4 @@ def _read(path: Path, study: Study, meta: DatasetMeta, higher: bool) -> Prepared
             engine=replace(engine, workers=ours.workers, device=ours.device, max_bad_images=ours.max_bad_images),
         )
         costs[arm.name] = Cost(**stored["cost"])
-    return Prepared(configs, costs, higher, meta)
+    return Prepared(configs, costs, content["higher_is_better"], meta)

@@ -18,7 +18,7 @@ from densezoo.comparison.study import AGAIN, COSTS, Arm, Match, Study, apply_opt
 from densezoo.engine.config import RunConfig, differing_keys, load_config
 from densezoo.engine.config_file import read_config_file
 from densezoo.errors import ConfigError, near_names
-from densezoo.registry import check_kinds
+from densezoo.registry import ENCODERS, NECKS, TASKS, check_kinds
 
 _ARM_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 _VALIDATION_FOLDS = 10  # of a training set that has no validation set beside it, the first is one
@@ -164,7 +164,7 @@ def _arms(values: Mapping[str, Any], base: RunConfig, where: str) -> list[Arm]:
         arms.append(Arm(name, options, apply_options(base, options, f"{where}: arm {name!r}"), own))
     for name, options in _grid(values.get("grid") or {}).items():
         config = apply_options(base, options, f"{where}: grid {name!r}")
-        if differing_keys(config, base):
+        if differing_keys(_spelled_out(config, f"{where}: grid {name!r}"), _spelled_out(base, where)):
             arms.append(Arm(name, options, config, match))
         else:  # the grid has the base in it, and says better what it is
             arms[0] = Arm(values.get("base_name", name), {}, base, None)
@@ -187,13 +187,32 @@ def _check_arms(arms: Sequence[Arm], where: str) -> None:
             raise ConfigError(
                 f"{where}: arm {arm.name!r}: learning rates are chosen, not set; name them in learning_rates"
             )
+    spelled = {arm.name: _spelled_out(arm.config, f"{where}: arm {arm.name!r}") for arm in arms}
     for one, other in itertools.combinations(arms, 2):
         # the base is never matched: an arm like it would be the same network under another name
-        if not differing_keys(one.config, other.config) and (one is arms[0] or one.match == other.match):
+        same = not differing_keys(spelled[one.name], spelled[other.name])
+        if same and (one is arms[0] or one.match == other.match):
             raise ConfigError(
                 f"{where}: the arms {one.name!r} and {other.name!r} resolve to the same config; take one of them out "
                 f"(the base's own name is base_name, and it is repeated as {AGAIN!r} by itself)"
             )
+
+
+def _spelled_out(config: RunConfig, where: str) -> RunConfig:
+    """Return the config with the defaults of its parts, since an arm may name one that the base leaves out.
+
+    Raises:
+        ConfigError: no type, or an unknown one.
+    """
+    try:
+        return replace(
+            config,
+            encoder=ENCODERS.with_defaults(config.encoder),
+            neck=None if config.neck is None else NECKS.with_defaults(config.neck),
+            tasks={name: TASKS.with_defaults(task) for name, task in config.tasks.items()},
+        )
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from error
 
 
 def _check_pairs(arms: Sequence[Arm], metric: str, cut: bool, where: str) -> None:

@@ -1,17 +1,15 @@
 """How far scores would move with other images of the same kind: bootstrap intervals over images."""
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from densezoo.contracts import Metric
 from densezoo.engine.evaluate import Evaluation, add_scores
-from densezoo.engine.files import write_text
+from densezoo.engine.files import finite, write_text
 from densezoo.errors import ConfigError, near_names
 from densezoo.types import Array
 
@@ -97,7 +95,7 @@ def write_draws(path: Path, draws: Sequence[Draws]) -> None:
         ConfigError: the file cannot be written.
     """
     try:
-        write_text(path, json.dumps([_without_nan(asdict(each)) for each in draws]))
+        write_text(path, json.dumps(finite([asdict(each) for each in draws])))
     except OSError as error:
         raise ConfigError(f"{path} cannot be written: {error}") from error
 
@@ -124,11 +122,6 @@ def read_draws(path: Path) -> list[Draws]:
         ]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(f"{path} is not what densezoo test --intervals writes: {error}") from error
-
-
-def _without_nan(draws: dict[str, Any]) -> dict[str, Any]:
-    numbers = {name: [None if math.isnan(value) else value for value in own] for name, own in draws["scores"].items()}
-    return draws | {"scores": numbers}
 
 
 def _members(image_ids: Sequence[int], groups: Mapping[int, str]) -> Array:

@@ -66,7 +66,6 @@ class TestArms:
             grid = {"neck.fusion": ["sum", "concat"], "neck.num_stages": [2, 1]}
             metric = "pose/PCK@0.5"
             smallest_difference = 0.02
-            options = {"neck.fusion": "sum"}
         """)
         )
         assert [arm.name for arm in study.arms] == [
@@ -95,6 +94,7 @@ class TestWrong:
         ("line", "words"),
         [
             ("arms = dict(sum2={})", "resolve to the same config"),
+            ('arms = dict(plain={"neck.fusion": "sum"})', "resolve to the same config"),  # the default
             ('arms = dict(a={"neck.fusion": "max"}, b={"neck.fusion": "max"})', "'a' and 'b' resolve to the same"),
             ('arms = dict(again={"neck.fusion": "max"})', "cannot be called 'again'"),
             ('arms = {"a/b": {"neck.fusion": "max"}}', "cannot be called 'a/b'"),

@@ -1,0 +1,8 @@
+"""A feature pyramid on CamVid. Three configs differ in one line, the neck (unet, fpn, hourglass).
+
+densezoo train configs/segmentation/fpn_camvid.py --work-dir runs/fpn
+densezoo test configs/segmentation/fpn_camvid.py runs/fpn/checkpoints/best.pt --flip-test --scales 0.75 1 1.25
+"""
+
+_base_ = "_camvid.py"
+neck = dict(type="FPN", channels=96, norm="batch", activation="relu")

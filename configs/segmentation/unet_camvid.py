@@ -1,0 +1,8 @@
+"""A U-Net on CamVid. Three configs differ in one line, the neck (unet, fpn, hourglass).
+
+densezoo train configs/segmentation/unet_camvid.py --work-dir runs/unet
+densezoo test configs/segmentation/unet_camvid.py runs/unet/checkpoints/best.pt --flip-test --scales 0.75 1 1.25
+"""
+
+_base_ = "_camvid.py"
+neck = dict(type="UNet", channels=[64, 96, 128, 256])
