@@ -17,4 +17,4 @@ cluster = r"(Seq05VD_f\d\d\d|0001TP_\d\d\d\d)"
 seeds = 5
 metric = "scene/mIoU"
 smallest_difference = 0.01
-learning_rates = [1.5e-3, 3e-3, 6e-3]
+learning_rates = [1e-3, 2e-3, 4e-3]

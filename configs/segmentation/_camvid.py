@@ -21,8 +21,8 @@ photometric = dict(gain=0.4, contrast=0.3)
 train_data = dict(type="CamVid", folder="camvid", split="train")
 val_data = dict(type="CamVid", folder="camvid", split="val")
 test_data = dict(type="CamVid", folder="camvid", split="test")
-optimizer = dict(type="adamw", lr=3e-3, weight_decay=1e-2)
+optimizer = dict(type="adamw", lr=2e-3, weight_decay=1e-2)
 schedule = dict(type="one_cycle")
-epochs = 160
+epochs = 140
 batch_size = 8
-engine = dict(amp=True, clip=10.0, workers=2, flip_test=True, eval_every=10)
+engine = dict(amp=True, clip=10.0, workers=2, flip_test=True, eval_every=20)
