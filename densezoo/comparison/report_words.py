@@ -103,7 +103,7 @@ def summary(found: Findings) -> str:
 
 
 def doubt(found: Findings) -> list[str]:
-    """Return what keeps a reader from believing too much: too few seeds or images, lost runs, the noise floor."""
+    """Return what keeps a reader from believing too much: few seeds or images, lost runs, rates, the noise floor."""
     lines = []
     if max((len(each.seeds) for each in found.with_base), default=0) < 2:
         lines.append(
@@ -122,6 +122,7 @@ def doubt(found: Findings) -> list[str]:
             f"There are only {clusters} independent groups of test images: what other images would say is hardly "
             "known, and the intervals may be too narrow."
         )
+    lines += _edge_words(found)
     noise = found.conclusions.noise
     if noise is None or not math.isfinite(noise.sd):
         lines.append("The noise floor is not known: it takes two runs of the base or its repetition.")
@@ -209,6 +210,22 @@ def rate_words(study: Study) -> str:
         f"the first seed, and took the one that scores best on the validation set. The repetition of the base "
         "takes the base's."
     )
+
+
+def _edge_words(found: Findings) -> list[str]:
+    """Return which arms chose a learning rate beyond which none was tried."""
+    rates = found.study.learning_rates
+    if len(rates) == 1:
+        return []
+    lines = []
+    for rate, end in ((min(rates), "lowest"), (max(rates), "highest")):
+        names = [arm.name for arm in found.compared if arm.tries and arm.learning_rate == rate]
+        if names:
+            lines.append(
+                f"{', '.join(names)} chose the {end} learning rate that was tried, {rate:g}. One beyond it might score "
+                "better: a new study with a wider choice would tell."
+            )
+    return lines
 
 
 def _matched_words(study: Study) -> str:

@@ -279,6 +279,23 @@ def test_few_groups_of_images_are_a_doubt(made_up, tmp_path):
         assert (f"only {clusters} independent groups of test images" in text) == few
 
 
+def test_a_rate_beyond_which_none_was_tried_is_a_doubt(made_up, tmp_path):
+    study = replace(made_up.study, learning_rates=[0.001, 0.002, 0.004])
+    arms = [replace(arm, tries={}) for arm in made_up.arms]  # all took 0.002, which is in the middle
+    assert (
+        "learning rate that was tried"
+        not in report(replace(made_up, study=study), tmp_path, arms)["markdown"].read_text()
+    )
+    arms[0] = replace(arms[0], learning_rate=0.004, tries={0.002: 0.5, 0.004: 0.6})
+    arms[2] = replace(arms[2], learning_rate=0.004, tries={0.002: 0.5, 0.004: 0.6})
+    arms[3] = replace(arms[3], learning_rate=0.001, tries={0.001: 0.5, 0.002: 0.4})
+    found = json.loads(report(replace(made_up, study=study), tmp_path, arms)["summary"].read_text())["answer"]
+    assert [line.partition(".")[0] for line in found if "learning rate that was tried" in line] == [
+        f"{arms[3].name} chose the lowest learning rate that was tried, 0",
+        f"{arms[0].name}, {arms[2].name} chose the highest learning rate that was tried, 0",
+    ]
+
+
 def test_a_study_that_has_only_begun_has_a_report(made_up, tmp_path):
     paths = report(made_up, tmp_path, [replace(arm, runs={}, tries={}, learning_rate=None) for arm in made_up.arms])
     page = Page(paths["html"].read_text())
