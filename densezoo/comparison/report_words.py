@@ -122,11 +122,14 @@ def doubt(found: Findings) -> list[str]:
             f"There are only {clusters} independent groups of test images: what other images would say is hardly "
             "known, and the intervals may be too narrow."
         )
-    lines += _edge_words(found)
+    return [*lines, _noise_words(found), *_edge_words(found)]
+
+
+def _noise_words(found: Findings) -> str:
+    """Return how far runs of the base's config are apart."""
     noise = found.conclusions.noise
     if noise is None or not math.isfinite(noise.sd):
-        lines.append("The noise floor is not known: it takes two runs of the base or its repetition.")
-        return lines
+        return "The noise floor is not known: it takes two runs of the base or its repetition."
     of_again = noise.comparison
     floor = (
         f"Noise floor: two single runs of {found.base.name} differ by up to {noise.single_runs:.4f} by their seeds "
@@ -141,7 +144,23 @@ def doubt(found: Findings) -> list[str]:
         )
         if of_again.verdict in ("better", "worse"):
             floor += " One study in twenty has that by chance; where it happens, take the other verdicts with care."
-    lines.append(floor)
+    return floor
+
+
+def _edge_words(found: Findings) -> list[str]:
+    """Return which arms chose a learning rate beyond which none was tried."""
+    rates = found.study.learning_rates
+    if len(rates) == 1:
+        return []
+    lines = []
+    for rate, end in ((min(rates), "lowest"), (max(rates), "highest")):
+        names = [arm.name for arm in found.compared if arm.tries and arm.learning_rate == rate]
+        if names:
+            who = "Every arm" if len(names) == len(found.compared) else ", ".join(names)
+            lines.append(
+                f"{who} chose the {end} learning rate that was tried, {rate:g}. One beyond it might score "
+                "better: a new study with a wider choice would tell."
+            )
     return lines
 
 
@@ -210,22 +229,6 @@ def rate_words(study: Study) -> str:
         f"the first seed, and took the one that scores best on the validation set. The repetition of the base "
         "takes the base's."
     )
-
-
-def _edge_words(found: Findings) -> list[str]:
-    """Return which arms chose a learning rate beyond which none was tried."""
-    rates = found.study.learning_rates
-    if len(rates) == 1:
-        return []
-    lines = []
-    for rate, end in ((min(rates), "lowest"), (max(rates), "highest")):
-        names = [arm.name for arm in found.compared if arm.tries and arm.learning_rate == rate]
-        if names:
-            lines.append(
-                f"{', '.join(names)} chose the {end} learning rate that was tried, {rate:g}. One beyond it might score "
-                "better: a new study with a wider choice would tell."
-            )
-    return lines
 
 
 def _matched_words(study: Study) -> str:
