@@ -1,7 +1,12 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
+from torch._dynamo.testing import CompileCounter
 
+import densezoo.layers.corner_pool as pooling
 from densezoo.errors import ConfigError
+from densezoo.layers import kernels
 from densezoo.layers.corner_pool import DIRECTIONS, corner_pool
 
 SHAPES = [(2, 3, 5, 4), (1, 2, 1, 6), (2, 1, 7, 1), (1, 1, 1, 1)]
@@ -126,6 +131,34 @@ def test_compiles_in_one_graph_and_backward():
         torch.testing.assert_close(*gradients)
 
 
+def test_maps_of_any_size_share_one_graph():
+    torch.compiler.reset()
+    graphs = CompileCounter()
+    compiled = torch.compile(_Pools(), fullgraph=True, dynamic=True, backend=graphs)
+    for height, width in ((5, 4), (4, 7), (12, 3), (6, 6), (9, 2), (2, 9), (31, 17), (17, 31), (8, 40), (64, 64)):
+        x = torch.randn(1, 2, height, width)
+        assert torch.equal(compiled(x), _Pools()(x))
+    assert graphs.frame_count <= 2
+
+
+def test_a_kernel_that_cannot_be_built_is_said_once_and_done_without(monkeypatch, caplog):
+    def fail(*_):
+        raise RuntimeError("no C compiler")
+
+    monkeypatch.setattr(kernels, "corner_pool", SimpleNamespace(running_max=fail), raising=False)
+    monkeypatch.setattr(pooling, "_FAILED", [])
+    monkeypatch.setattr(pooling, "_has_kernel", lambda cells, axis: not pooling._FAILED)
+    x = torch.randn(1, 2, 4, 5, requires_grad=True)
+    with caplog.at_level("WARNING", logger="densezoo"):
+        (found,) = torch.autograd.grad(corner_pool(x, "top").square().sum(), x)
+        corner_pool(x, "left").sum().backward()
+    assert [record.getMessage() for record in caplog.records] == [
+        "corner pooling goes on without Triton, whose kernel does not run here: no C compiler"
+    ]
+    assert pooling._FAILED == ["running_max"]
+    assert torch.equal(found, torch.autograd.grad(corner_pool(x, "top").square().sum(), x)[0])
+
+
 def test_exports_to_plain_operators():
     x = torch.randn(1, 3, 5, 4)
     exported = torch.export.export(_Pools(), (x,))
@@ -138,3 +171,10 @@ def test_exports_to_plain_operators():
 def test_an_unknown_direction_names_the_known_ones():
     with pytest.raises(ConfigError, match="did you mean 'bottom'"):
         corner_pool(torch.zeros(1, 1, 1, 1), "botom")
+
+
+def test_what_is_no_map_is_refused():
+    with pytest.raises(ValueError, match=r"\(N, C, H, W\) map of real numbers, got \(1, 2, 3\)"):
+        corner_pool(torch.zeros(1, 2, 3), "top")
+    with pytest.raises(ValueError, match="complex64"):
+        corner_pool(torch.zeros(1, 1, 2, 2, dtype=torch.complex64), "top")
