@@ -149,6 +149,8 @@ class LimitsObjects(Protocol):
     """A task that finds so many objects in one image and no more."""
 
     max_objects: int
+    limited_by: str
+    """The option, or options, that say so."""
 
 
 class ScoredTask(Protocol):

@@ -34,12 +34,14 @@ class Grid:
         origin: (x, y) in image pixels of the corner of cell (0, 0); not (0, 0) for valid convolutions.
         image_size: (height, width) of the image; None where the cells say it: they cover it, and lose as much at the
             bottom and right as at the top and left.
+        window: whether the cells are those of a window of the image.
     """
 
     stride: float
     size: tuple[int, int]
     origin: tuple[float, float] = (0.0, 0.0)
     image_size: tuple[int, int] | None = None
+    window: bool = False
 
 
 @dataclass(frozen=True)

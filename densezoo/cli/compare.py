@@ -46,11 +46,16 @@ def run(options: argparse.Namespace) -> int:
     """Run what is left of a study, and write its report."""
     from densezoo.comparison.compare import open_study, report_study, run_claimed
     from densezoo.comparison.prepared import check_same
+    from densezoo.comparison.ray_jobs import import_ray
     from densezoo.comparison.report_words import answer_lines
     from densezoo.comparison.study_file import load_study
+    from densezoo.comparison.unit_loop import check_jobs
     from densezoo.comparison.units import parse_unit
     from densezoo.errors import ConfigError
 
+    check_jobs(options.jobs)  # before anything is written
+    if options.ray is not None:
+        import_ray()
     study = load_study(options.config, options.cfg_options, options.seeds)
     if options.all_pairs:
         study = replace(study, all_pairs=True)

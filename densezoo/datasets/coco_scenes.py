@@ -10,6 +10,7 @@ import numpy as np
 from densezoo.datasets.annotations import AnnotationStore
 from densezoo.datasets.coco_masks import decode_masks
 from densezoo.datasets.coco_meta import keypoint_meta
+from densezoo.datasets.coco_parser.masks import MALFORMED
 from densezoo.datasets.coco_records import (
     clipped,
     image_folder,
@@ -107,6 +108,7 @@ class CocoScenes:
         self.meta = replace(meta, keypoint_shift=keypoint_shift, semantic_classes=names)
         self._has_keypoints = np.isin(np.arange(len(self.meta.classes)), keypoint_labels)
         self._masks = masks
+        self._reads_masks = masks or semantic_from_masks
         if masks:
             refuse_without_masks(self._store, "masks")
         self._image_rows, self.left_out, self._unlisted = self._choose_images(subset, keep_empty)
@@ -147,6 +149,7 @@ class CocoScenes:
         counts = self.left_out | {
             "clipped": int(clipped(self._store, rows).sum()),
             "crowd": int(self._store.columns["crowd"][rows].sum()),
+            "bad_mask": int((self._store.columns["mask_kinds"][rows] == MALFORMED).sum()) if self._reads_masks else 0,
         }
         return input_note(self._store.source, counts, unlisted=self._unlisted)
 
@@ -205,6 +208,15 @@ class CocoScenes:
         return keypoints
 
 
+def _class_names(store: AnnotationStore) -> tuple[str, ...]:
+    """Return the categories' names, with the id behind those that several have: a class has scores by its name."""
+    names = [category["name"] for category in store.categories]
+    return tuple(
+        f"{name} ({category['id']})" if names.count(name) > 1 else name
+        for name, category in zip(names, store.categories, strict=True)
+    )
+
+
 def _scene_meta(
     store: AnnotationStore, keypoint_category: str | None, given: Mapping[str, Any]
 ) -> tuple[DatasetMeta, list[int]]:
@@ -228,7 +240,7 @@ def _scene_meta(
             "say which to read with keypoint_category='…'"
         )
     meta = DatasetMeta(
-        classes=tuple(category["name"] for category in store.categories),
+        classes=_class_names(store),
         category_ids=tuple(category["id"] for category in store.categories),
     )
     if not posed:

@@ -10,6 +10,7 @@ _WORDS = {
     "no_box": ("{noun}", "{noun}s", "without an area in the image (not learned)"),
     "few_keypoints": ("{noun}", "{noun}s", "with too few keypoints (no samples)"),
     "crowd": ("crowd", "crowds", "(not learned, ignored in evaluation)"),
+    "bad_mask": ("mask", "masks", "that cannot be read (their images are skipped)"),
     "clipped": ("box", "boxes", "reaching out of the image (clipped for learning)"),
     "empty": ("image", "images", "without annotations (left out)"),
     "no_position": ("person", "people", "without a position (left out)"),

@@ -25,7 +25,6 @@ def input_notes(dataset: Dataset, tasks: Mapping[str, ScoredTask], what: str) ->
             crowded = f"{int((counts > task.max_objects).sum())} of {len(counts)} images have more than the"
             lines.append(
                 f"{what}: {crowded} {task.max_objects} objects that task '{name}' finds in one (up to "
-                f"{int(counts.max())}); raise its limit, which is called max_detections, max_people or "
-                "…detections_per_img"
+                f"{int(counts.max())}); raise {task.limited_by}"
             )
     return lines

@@ -80,7 +80,8 @@ def soft_nms(
         indices.append(index)
         values.append(value.where(value >= threshold, 0.0))
         best = boxes.gather(1, index[..., None].expand(-1, -1, 4))
-        decay = torch.exp(box_iou(best, boxes, border).square() / -sigma)
+        # boxes without an area, which have no overlap, take nothing from others
+        decay = torch.exp(box_iou(best, boxes, border).nan_to_num(0.0, 0.0, 0.0).square() / -sigma)
         left = torch.where(labels == labels.gather(1, index), left * decay, left).scatter(1, index, -1.0)
     if not indices:
         return labels[:, :0], scores[:, :0]

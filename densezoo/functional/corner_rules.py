@@ -10,6 +10,9 @@ https://github.com/princeton-vl/CornerNet and https://github.com/open-mmlab/mmde
 | divisors of pull, push, offset | counts, at least 1 | counts + 0.0001 |
 | push of an image with one object | 0 | a constant, 0.9999 |
 | soft-NMS | boxes as they are | a pixel added to widths and heights |
+
+Both take a cell for its share of the image's side, which is `cells='image'` of the task and not its default; they are
+followed in that, too, only where that is asked for, or the stride divides the sides.
 """
 
 import math

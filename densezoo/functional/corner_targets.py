@@ -19,10 +19,13 @@ def gaussian_radius(height: Tensor, width: Tensor, kind: str = "corrected") -> T
     Args:
         height: (...) of the boxes, in cells.
         width: (...) of the boxes, in cells.
-        kind: `'corrected'` or `'legacy'`.
+        kind: one of `RADII`.
 
     Returns:
         (...) int64 cells, rounded down, at least 0.
+
+    Raises:
+        KeyError: another kind.
     """
     overlap = RADII[kind]
     height, width = height.double(), width.double()  # so that whole radii are not rounded down to the one below

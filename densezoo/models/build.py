@@ -38,7 +38,8 @@ def build_model(
         encoder: config of the encoder.
         neck: config of the neck; its `feedback` names the maps that go back between stages, as `'task.map'`. None lets
             the heads read the encoder.
-        tasks: task name to the task's config; its `head` is the config of the head, a plain ConvHead if absent.
+        tasks: task name to the task's config; its `head` is the config of the head; without one it has the task's own
+            (`Corner` of Corners, `Center` of Centers), else a plain ConvHead.
         meta: what the data set's annotations mean.
         detector: one of torchvision's detectors in place of heads, for a single task of type `Boxes`: its `type`, the
             `levels` that it reads (counted on the neck's, None for all), the `channels` that they are brought to, and
@@ -60,7 +61,7 @@ def build_model(
             raise ConfigError("a detector has one task, and its losses are torchvision's; take loss_weights out")
         return _build_detector(detector, encoder, built_encoder, neck, tasks or {}, meta)
     configs = {name: dict(config) for name, config in (tasks or {}).items()}
-    heads = {name: config.pop("head", {"type": "ConvHead"}) for name, config in configs.items()}
+    heads = {name: config.pop("head", None) or _default_head(config) for name, config in configs.items()}
     built_tasks: dict[str, Task] = {name: TASKS.build(config, meta=meta) for name, config in configs.items()}
     for name, task in built_tasks.items():
         if isinstance(task, Boxes):
@@ -105,6 +106,12 @@ def build_model(
             "others read; take 'feedback' out of the neck's config, or take loss_weights=dict(type='uncertainty')"
         )
     return DenseModel(built_encoder, built_neck, stage_heads, built_tasks, feedback, weights)
+
+
+def _default_head(task: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the config of the head that a task has where its config names none."""
+    known = TASKS.get(task["type"]) if "type" in task else None  # without, TASKS.build says so
+    return {"type": getattr(known, "default_head", "ConvHead")}
 
 
 def _check_parts(parts: Mapping[str, Any], tasks: Any) -> None:

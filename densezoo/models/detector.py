@@ -12,6 +12,7 @@ torchvision's, with its own departures from the papers. Ours from torchvision:
 - The mode (`train`, `eval`) does not choose between losses and answers.
 """
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,6 +24,7 @@ from torchvision.ops import batched_nms
 from densezoo.contracts import Encoder, Neck
 from densezoo.errors import ConfigError, near_names
 from densezoo.functional.annotated import annotated
+from densezoo.functional.boxes import clip_boxes
 from densezoo.functional.object_cells import learned_objects
 from densezoo.layers.resize import resize_by
 from densezoo.models.detector_levels import Projections, freeze_unread, level_arguments, levels_of
@@ -101,6 +103,7 @@ class Detector(Model):
         )
         self.detector.transform = Padding(self.strides[-1])
         task.max_objects = self._rules().detections_per_img
+        task.limited_by = f"{'box_' if self._background else ''}detections_per_img"
         keep_exact(self.detector)
         self.to(memory_format=torch.channels_last)
 
@@ -134,7 +137,7 @@ class Detector(Model):
             Per image, the best first: `boxes` (D, 4) xyxy in its pixels, `scores` (D,), `labels` (D,) from 0.
         """
         self.detector.eval()
-        found: list[dict[str, Tensor]] = self.detector(self._normalise(images))
+        found: list[dict[str, Tensor]] = self._ask(self._normalise(images))
         return [{**one, "labels": one["labels"] - self._background} for one in found]
 
     def normalisers(self, batch: Batch) -> dict[str, Tensor]:
@@ -159,10 +162,27 @@ class Detector(Model):
         if "annotated" in batch:  # torchvision would take the others for background
             rows = annotated(batch, "boxes").nonzero()[:, 0].tolist() or [0]
             images, targets = images[rows], [targets[row] for row in rows]
-        losses: dict[str, Tensor] = self.detector(images, targets)
+        losses: dict[str, Tensor] = self._ask(images, targets)
         return {
             f"{self.task_name}/{name.removeprefix('loss_')}": loss.float() * weight for name, loss in losses.items()
         }
+
+    def _ask(self, *given: Any) -> Any:
+        """Call torchvision's detector.
+
+        Raises:
+            ConfigError: a normalisation has one number only to normalise.
+        """
+        try:
+            return self.detector(*given)
+        except ValueError as error:
+            if "more than 1 value per channel" not in str(error):
+                raise
+            raise ConfigError(
+                f"an image of {given[0].shape[-1]}×{given[0].shape[-2]} pixels is a single cell on the coarsest level, "
+                f"which FCOS cannot normalise at channels={self.projections.channels}; give it channels=64, larger "
+                "images, or levels= without the coarsest"
+            ) from error
 
     def _targets(self, batch: Batch) -> list[dict[str, Tensor]]:
         """Return `boxes` (P, 4) and `labels` (P,) of every image, as torchvision has them."""
@@ -195,6 +215,9 @@ class Detector(Model):
             looks.append([_bring_back(found, scale) for found in self(scaled)])
             if views.flip:
                 looks.append([_bring_back(found, scale, scaled.shape[-1]) for found in self(scaled.flip(-1))])
+        height, width = images.shape[-2:]
+        for one in itertools.chain(*looks):  # sides are rounded when an image is scaled
+            one["boxes"] = clip_boxes(one["boxes"], (height, width))[0]
         found = looks[0] if len(looks) == 1 else [self._join(of_image) for of_image in zip(*looks, strict=True)]
         return {self.task_name: [_to_prediction(one) for one in found]}
 

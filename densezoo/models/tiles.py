@@ -127,7 +127,7 @@ def look_through_windows(images: Tensor, tiling: Tiling, look: Look) -> dict[str
                 rows = slice(number * len(images), (number + 1) * len(images))
                 own = {key: values[rows] for key, values in maps.items()}
                 origin = (grid.origin[0] + left, grid.origin[1] + top)
-                moved = replace(grid, origin=origin, image_size=tiling.image_size)
+                moved = replace(grid, origin=origin, image_size=tiling.image_size, window=len(windows) > 1)
                 found.setdefault(name, []).append(_cut_beyond(own, moved, tiling.image_size))
     return found
 
@@ -179,7 +179,7 @@ def stitch(views: Sequence[tuple[Maps, Grid]]) -> tuple[Maps, Grid]:
     if not weights.all():
         raise ConfigError("engine.window: the maps of windows of this size do not meet; take larger ones")
     stitched = {name: total / weights.to(total.device) for name, total in sums.items()}
-    return stitched, replace(first, origin=(x, y), size=(rows, columns))
+    return stitched, replace(first, origin=(x, y), size=(rows, columns), window=False)
 
 
 def _from_edges(cells: int) -> Tensor:

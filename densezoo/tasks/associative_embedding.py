@@ -50,6 +50,7 @@ class AssociativeEmbedding(FindsPoses):
         outputs: `{'heatmaps': K, 'tags': K}`.
         meta_fields: of `DatasetMeta`, whose values a model learns and must find again in other data.
         max_objects: most people per image.
+        limited_by: name of the option that says so.
         needs_whole_images: tags of two windows cannot be compared.
     """
 
@@ -113,7 +114,7 @@ class AssociativeEmbedding(FindsPoses):
         self.refine = refine
         self.joint_threshold = joint_threshold
         self.tag_threshold = tag_threshold
-        self.max_objects = max_people
+        self.max_objects, self.limited_by = max_people, "max_people"
 
     def encode(self, batch: Batch, grid: Grid) -> Targets:
         """Make targets on the device of the keypoints.

@@ -51,11 +51,13 @@ class Centers(FindsObjects):
     """Boxes of objects from their centres, and their keypoints where `num_keypoints` is given.
 
     Attributes:
+        default_head: type of the head where a config names none.
         outputs: `{'heat': C, 'size': 2, 'offset': 2}`; with K keypoints also `{'keypoint_offset': 2 K, 'keypoint_heat':
             K, 'keypoint_heat_offset': 2}`.
         meta_fields: as of every task; of a task without keypoints the classes alone.
     """
 
+    default_head = "Center"
     meta_fields: tuple[str, ...] = ("classes", "keypoint_names")
 
     def __init__(
@@ -96,6 +98,7 @@ class Centers(FindsObjects):
                 f"Centers: num_keypoints={num_keypoints} must be at least 0, and max_detections={max_detections} at "
                 "least 1"
             )
+        self.check_weights(size_weight=size_weight, offset_weight=offset_weight)
         if class_agnostic and num_keypoints:
             raise ConfigError(
                 f"Centers: num_keypoints={num_keypoints} belong to some classes, which class_agnostic=True does not "
@@ -117,7 +120,7 @@ class Centers(FindsObjects):
         self.scores_keypoints = num_keypoints > 0 and metrics is None
         self.radius = radius
         self.size_weight, self.offset_weight = size_weight, offset_weight
-        self.max_objects = max_detections
+        self.max_objects, self.limited_by = max_detections, "max_detections"
 
     def encode(self, batch: Batch, grid: Grid) -> Targets:
         """Make targets on the device of the boxes.

@@ -47,8 +47,11 @@ class Corners(FindsObjects):
     """Boxes of objects from their top-left and bottom-right corners.
 
     Attributes:
+        default_head: type of the head where a config names none.
         outputs: `{'top_left_heat': C, 'top_left_embedding': 1, 'top_left_offset': 2}`, and the same of `bottom_right`.
     """
+
+    default_head = "Corner"
 
     def __init__(
         self,
@@ -98,11 +101,16 @@ class Corners(FindsObjects):
             if value not in known:
                 raise ConfigError(f"Corners: no {name}={value!r}; {near_names(str(value), known)}")
         super().__init__(num_classes, meta, class_agnostic, metrics)
-        for name, number in {"top_k": top_k, "num_pairs": num_pairs, "max_detections": max_detections}.items():
+        limits = {"top_k": top_k, "num_pairs": num_pairs, "max_detections": max_detections}
+        for name, number in limits.items():
             if number < 1:
                 raise ConfigError(f"Corners: {name}={number} must be at least 1")
-        if nms_sigma <= 0:
-            raise ConfigError(f"Corners: nms_sigma={nms_sigma} must be above 0")
+        if not nms_sigma > 0 or not embedding_threshold >= 0:
+            raise ConfigError(
+                f"Corners: nms_sigma={nms_sigma} must be above 0, and embedding_threshold={embedding_threshold} at "
+                "least 0"
+            )
+        self.check_weights(pull_weight=pull_weight, push_weight=push_weight, offset_weight=offset_weight)
         self.num_channels = 1 if class_agnostic else num_classes
         parts = {"heat": self.num_channels, "embedding": 1, "offset": 2}
         self.outputs = {f"{corner}_{part}": channels for corner in CORNERS for part, channels in parts.items()}
@@ -115,7 +123,8 @@ class Corners(FindsObjects):
         self.num_pairs = num_pairs
         self.nms_sigma = nms_sigma
         self.max_detections = max_detections
-        self.max_objects = min(top_k, num_pairs, max_detections)
+        self.max_objects = min(limits.values())
+        self.limited_by = " and ".join(name for name, number in limits.items() if number == self.max_objects)
 
     def encode(self, batch: Batch, grid: Grid) -> Targets:
         """Make targets on the device of the boxes.
@@ -173,11 +182,8 @@ class Corners(FindsObjects):
         """Return, in pixels of x and y, where the cells begin, where they or the image end, and how large a cell is."""
         pixels, cells, low = image_size(grid)[::-1], grid.size[::-1], list(grid.origin)
         step = [float(grid.stride)] * 2
-        if self.cells == "image":
-            sides = [side - 2 * lost for side, lost in zip(pixels, low, strict=True)]
-            # cells that end elsewhere are those of a window of the image, and lie by their stride
-            whole = [abs(side - count * grid.stride) < grid.stride for side, count in zip(sides, cells, strict=True)]
-            step = [side / count if ok else grid.stride for side, count, ok in zip(sides, cells, whole, strict=True)]
+        if self.cells == "image" and not grid.window:  # those of a window lie by their stride
+            step = [(side - 2 * lost) / count for side, lost, count in zip(pixels, low, cells, strict=True)]
         ends = (lost + count * each for lost, count, each in zip(low, cells, step, strict=True))
         return low, [min(end, side) for end, side in zip(ends, pixels, strict=True)], step
 

@@ -65,8 +65,9 @@ def test_train_logs_every_loss(trained):
     assert {"boxes/AP", "boxes/AP50", "boxes/AP/person"} <= set(lines[-1]["scores"])
 
 
-def test_test_scores_in_the_files_pixels(trained, tiny_root, tmp_path, capsys):
+def test_test_scores_in_the_files_pixels(trained, tiny_root, tmp_path, capsys, answers_near_the_truth):
     config, checkpoint = trained
+    answers_near_the_truth("boxes")
     words = ["--flip-test", "--baseline", "--cases", "2", "--out", str(tmp_path / "test")]
     assert main(["test", str(config), str(checkpoint), *words]) == 0
     assert "boxes/AP50" in capsys.readouterr().out
@@ -81,6 +82,7 @@ def test_test_scores_in_the_files_pixels(trained, tiny_root, tmp_path, capsys):
     evaluation.evaluate()
     evaluation.accumulate()
     evaluation.summarize()
+    assert 0.1 < evaluation.stats[0] < 0.9
     assert evaluation.stats[0] == pytest.approx(scores["scores"]["boxes/AP"], abs=1e-3)
     assert evaluation.stats[8] == pytest.approx(scores["scores"]["boxes/AR100"], abs=1e-2)
     assert len(list(csv.DictReader((tmp_path / "test" / "per_image.csv").open()))) == 8

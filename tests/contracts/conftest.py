@@ -35,7 +35,7 @@ SMALL = {
     "AssociativeEmbedding": {"sigma": 1.0},
     "NewellStem": {"channels": 16},
     "Center": {"channels": 16},
-    "Corner": {"channels": 16, "pool_channels": 8},
+    "Corner": {"channels": 16, "pool_channels": 8, "norm": "group"},
     "CornerNetStem": {"channels": 16},
     "Timm": {"strides": [4, 8]},
     "RectifiedGaussianVGG": {"channels": [8] * 5, "fc_channels": 16},

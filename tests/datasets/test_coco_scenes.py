@@ -178,6 +178,27 @@ def test_semantic_maps_by_name_by_entry_and_by_pattern(scene, write_coco):
     np.testing.assert_array_equal(dataset.read(1)["semantic"], labels + 1)
 
 
+def test_classes_of_one_name_are_told_apart_by_their_ids(write_coco):
+    given = write_coco([image(1)], [], [{"id": 3, "name": "cell"}, {"id": 1, "name": "cell"}, {"id": 2, "name": "rod"}])
+    assert CocoScenes(**given).meta.classes == ("cell (1)", "rod", "cell (3)")
+
+
+def test_boxes_that_lie_nowhere_are_none(write_coco):
+    box = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [1e308, 1, 1e308, 3], "area": 3, "iscrowd": 0}
+    scenes = CocoScenes(**write_coco([image(1)], [box], [{"id": 1, "name": "cell"}]))
+    assert scenes.left_out["no_box"] == 1
+    assert np.isfinite(scenes.truth(0)["boxes"]).all()
+
+
+def test_masks_that_cannot_be_read_are_counted_where_masks_are_asked_for(write_coco):
+    box = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 1, 5, 3], "area": 15, "iscrowd": 0}
+    good = {**box, "id": 2, "segmentation": [[1, 1, 6, 1, 6, 4]]}
+    given = write_coco([image(1)], [{**box, "segmentation": "no RLE"}, good], [{"id": 1, "name": "cell"}])
+    assert CocoScenes(**given).input_notes() == []
+    (note,) = CocoScenes(**given, masks=True).input_notes()
+    assert note.endswith("1 mask that cannot be read (their images are skipped)")
+
+
 def test_a_malformed_mask_is_an_error_of_the_data(write_coco):
     broken = {"id": 5, "image_id": 1, "category_id": 20, "bbox": [0, 0, 1, 1]}
     broken["segmentation"] = {"size": [4, 6], "counts": [3, 200]}

@@ -124,6 +124,12 @@ def test_hourglass_and_fpn_differ_in_one_line_the_neck():
     assert [line[:9] for line in changed] == ["- neck = ", "+ neck = "]
 
 
+def test_the_config_of_people_builds():
+    config = load_config(CONFIGS / "fcos_fpn_coco_person.py")
+    model = build_dense_model(config, replace(BLOOD, classes=("person",), category_ids=(1,)), torch.device("cpu"))
+    assert model.strides == [8, 16, 32, 64]
+
+
 @pytest.mark.parametrize("name", ["fcos_hourglass", "fcos_fpn", "retinanet_hourglass", "faster_rcnn_hourglass"])
 def test_configs_build(name):
     config = load_config(CONFIGS / f"{name}_bccd.py")

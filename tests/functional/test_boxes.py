@@ -64,6 +64,15 @@ def test_soft_nms_of_few_or_no_boxes():
     assert soft_nms(boxes[:, :0], scores[:, :0], labels[:, :0], 100)[1].shape == (2, 0)
 
 
+def test_boxes_without_an_area_take_nothing_from_others():
+    nan = float("nan")
+    boxes = torch.tensor([[[0.0, 0, 4, 4], [10, 10, 14, 14], [4, 0, 0, 4], [nan] * 4]])
+    scores = torch.tensor([[0.9, 0.8, 0.0, 0.0]])
+    index, score = soft_nms(boxes, scores, torch.zeros(1, 4, dtype=torch.long), 4)
+    assert index.tolist() == [[0, 1]]
+    torch.testing.assert_close(score, torch.tensor([[0.9, 0.8]]))
+
+
 def test_soft_nms_pads_images_with_fewer_boxes_by_zeros():
     boxes = torch.tensor([[[0.0, 0, 4, 4], [9, 9, 12, 12]], [[0, 0, 0, 0], [0, 0, 0, 0]]])
     scores = torch.tensor([[0.9, 0.8], [0.0, 0.0]])

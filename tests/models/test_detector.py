@@ -251,6 +251,30 @@ def test_mirrored_and_scaled_views_come_back_and_are_suppressed_by_class(monkeyp
     assert answer["boxes"].tolist()[2] == [0, 0, 10, 10]
 
 
+def test_a_level_of_one_cell_that_cannot_be_normalised_is_an_error_that_says_how():
+    torch.manual_seed(0)
+    detector = {"type": "FCOS", "channels": 32}
+    neck = {"type": "FPN", "num_levels": 5, "channels": 32, "norm": "batch"}
+    tasks = {"boxes": {"type": "Boxes", "num_classes": 2}}
+    model = build_model({"type": "NewellStem", "channels": 8}, neck, tasks, detector=detector)
+    batch = {"images": torch.zeros(1, 3, 64, 64, dtype=torch.uint8), "valid": torch.zeros(1, 0, dtype=torch.bool)}
+    with pytest.raises(ConfigError, match=r"64×64 pixels is a single cell.*channels=64, larger images"):
+        model.eval().predict(batch)
+
+
+def test_boxes_of_scaled_views_stay_in_the_image():
+    torch.manual_seed(0)
+    detector = {"type": "FCOS", "levels": [0, 1], "score_thresh": 0.0, "nms_thresh": 1.0, "detections_per_img": 500}
+    neck = {"type": "FPN", "num_levels": 3, "channels": 64, "norm": "batch"}
+    tasks = {"boxes": {"type": "Boxes", "num_classes": 2}}
+    model = build_model({"type": "NewellStem", "channels": 8}, neck, tasks, detector=detector).eval()
+    images = torch.randint(0, 256, (1, 3, 61, 63), dtype=torch.uint8)
+    (found,) = model.predict({"images": images}, InferenceViews(flip=True, scales=(0.75,)))["boxes"]
+    assert len(found["boxes"]) > 0
+    assert (found["boxes"] >= 0).all()
+    assert (found["boxes"] <= [63, 61, 63, 61]).all()
+
+
 def test_windows_are_refused():
     model = build().eval()
     with pytest.raises(ConfigError, match="torchvision's detectors look at whole images"):

@@ -245,7 +245,7 @@ def test_tasks_that_find_boxes_get_every_window_as_a_view(task):
     assert len(views) == 16
     padded = mirror(images, 0, 0, 0, 2)
     for (maps, grid), (y, x) in zip(views, [(y, x) for y in (0, 8, 16, 24) for x in (0, 8, 16, 28)], strict=True):
-        assert (grid.origin, grid.image_size) == ((x, y), (40, 50))
+        assert (grid.origin, grid.image_size, grid.window) == ((x, y), (40, 50), True)
         ((alone, _),) = model.look({"images": padded[..., y : y + 16, x : x + 24]})["it"]
         for name, values in maps.items():
             torch.testing.assert_close(values, alone[name][..., : grid.size[1]], atol=1e-5, rtol=1e-4)
@@ -265,7 +265,7 @@ def encoded_views(task, batch, size, window, stride, starts):
             own = {**batch, "images": torch.zeros(1, 3, *window), "boxes": boxes, "valid": batch["valid"] & inside}
             cells = (window[0] // stride, window[1] // stride)
             maps = task.encode(own, Grid(stride, cells, image_size=window))["maps"]
-            views.append((maps, Grid(stride, cells, (float(x), float(y)), size)))
+            views.append((maps, Grid(stride, cells, (float(x), float(y)), size, window=True)))
     return views
 
 
@@ -274,10 +274,11 @@ def encoded_views(task, batch, size, window, stride, starts):
 )
 def test_boxes_found_in_windows_lie_where_they_are_in_the_image(task, options):
     built = densezoo.registry.TASKS.build({"type": task, "num_classes": 2, **options}, meta=CLASSES)
-    boxes = torch.tensor([[[10.0, 12, 30, 28], [61, 40, 90, 70], [70, 5, 94, 20]]])
-    batch = {"boxes": boxes, "labels": torch.tensor([[0, 1, 1]]), "valid": torch.ones(1, 3, dtype=torch.bool)}
+    # the last one lies in the window that begins at 24, nearly in the middle of the image's 98 pixels
+    boxes = torch.tensor([[[10.0, 12, 30, 28], [30, 10, 70, 30], [61, 40, 90, 70], [70, 5, 94, 20]]])
+    batch = {"boxes": boxes, "labels": torch.tensor([[0, 0, 1, 1]]), "valid": torch.ones(1, 4, dtype=torch.bool)}
     views = encoded_views(built, batch, (80, 98), (48, 48), 4, ([0, 32], [0, 24, 50]))
     (found,) = built.decode_views(views)
-    order = np.argsort(found["boxes"][:3, 0])
-    assert (found["scores"][:3] > 0.5).all()
-    np.testing.assert_allclose(found["boxes"][:3][order], boxes[0].numpy(), atol=1e-3)
+    order = np.argsort(found["boxes"][:4, 0])
+    assert (found["scores"][:4] > 0.5).all()
+    np.testing.assert_allclose(found["boxes"][:4][order], boxes[0].numpy(), atol=1e-3)

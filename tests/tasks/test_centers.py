@@ -495,6 +495,7 @@ def test_any_level_of_any_neck_on_several_stages(neck):
     [
         ({"radius": "correct"}, "did you mean 'corrected'"),
         ({"max_detections": 0}, "max_detections=0"),
+        ({"size_weight": float("nan")}, "size_weight=nan must be at least 0"),
         ({"num_keypoints": -1}, "num_keypoints=-1"),
         ({"num_keypoints": 3, "class_agnostic": True}, "tell apart"),
         ({"meta": META}, "num_classes=80.*3 classes"),
@@ -515,7 +516,13 @@ def test_the_configs_of_blood_cells_differ_in_the_neck_alone():
 
 
 @pytest.mark.parametrize(
-    "name", ["detection/centers_hourglass_bccd", "detection/centers_fpn_bccd", "pose/centers_hourglass_synthetic"]
+    "name",
+    [
+        "detection/centers_hourglass_bccd",
+        "detection/centers_fpn_bccd",
+        "detection/centers_hourglass_coco_person",
+        "pose/centers_hourglass_synthetic",
+    ],
 )
 def test_configs_build(name):
     config = load_config(CONFIGS / f"{name}.py")

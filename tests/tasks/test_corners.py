@@ -12,9 +12,10 @@ from densezoo.engine.config import load_config
 from densezoo.engine.optim import Schedule, build_optimizer
 from densezoo.errors import ConfigError
 from densezoo.functional.corner_rules import RULES
+from densezoo.heads.corner import Corner
 from densezoo.models import build_model
 from densezoo.tasks.corners import CORNERS, Corners
-from densezoo.types import Batch, DatasetMeta, Grid
+from densezoo.types import Batch, DatasetMeta, Grid, InferenceViews
 
 META = DatasetMeta(classes=("red", "white", "platelet"), category_ids=(1, 2, 3))
 SIZE = (64, 80)
@@ -459,6 +460,9 @@ def test_default_metrics_and_constant_answer():
         ({"cells": "images"}, "did you mean 'image'"),
         ({"top_k": 0}, "top_k=0"),
         ({"nms_sigma": 0}, "nms_sigma=0"),
+        ({"nms_sigma": float("nan")}, "nms_sigma=nan"),
+        ({"embedding_threshold": -1}, "embedding_threshold=-1 at least 0"),
+        ({"push_weight": -0.1}, "push_weight=-0.1 must be at least 0"),
         ({"meta": META}, "num_classes=80.*3 classes"),
     ],
 )
@@ -468,6 +472,41 @@ def test_impossible_values_say_how(arguments, message):
 
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "detection"
+
+
+@pytest.mark.parametrize("neck", [{"type": "FPN", "channels": 8}, {"type": "StackedHourglass", "num_stages": 2}])
+def test_corner_pooling_on_any_level_of_any_neck_and_on_several_stages(neck):
+    torch.manual_seed(0)
+    head = {"type": "Corner", "channels": 8, "pool_channels": 4, "level": 1}
+    task = {"type": "Corners", "num_classes": 3, "head": head}
+    model = build_model({"type": "NewellStem", "channels": 8}, {**neck, "num_levels": 3}, {"it": task}, META)
+    batch = batch_of()
+    losses = model.losses(batch)
+    assert set(losses) == {f"it/{name}" for name in ("heat", "offset", "pull", "push")}
+    sum(losses.values()).backward()
+    assert [name for name, p in model.named_parameters() if p.grad is None or not p.grad.isfinite().all()] == []
+    maps = model.eval()(batch["images"])
+    assert [stage["top_left_heat"].shape[-1] for stage in maps["it"]] == [SIZE[1] // 8] * model.num_stages
+    for answer in model.predict(batch, InferenceViews(flip=True, scales=(1.0, 1.5)))["it"]:
+        assert len(answer["boxes"]) > 0
+
+
+def test_without_a_head_in_the_config_it_is_cornernets():
+    model = build_model({"type": "NewellStem", "channels": 8}, None, {"it": {"type": "Corners", "num_classes": 3}})
+    assert type(model.heads[0]["it"]) is Corner
+    heat = model(torch.zeros(2, 3, 32, 32, dtype=torch.uint8))["it"][0]["top_left_heat"]
+    assert heat.sigmoid().mean() < 0.2  # it begins with hardly any object
+
+
+@pytest.mark.parametrize("metric", ["BoxAP", "VocAP"])
+def test_metrics_of_class_agnostic_corners_take_all_classes_for_one(metric):
+    given = {"num_classes": 3, "meta": META, "class_agnostic": True}
+    (built,) = Corners(**given, metrics=[{"type": metric}]).metrics()
+    assert built.classes == ("object",)
+    with pytest.raises(ConfigError, match=f"{metric} with class_agnostic=False.*take it out of the metric"):
+        Corners(**given, metrics=[{"type": metric, "class_agnostic": False}])
+    (own,) = Corners(3, META, metrics=[{"type": metric, "class_agnostic": True}]).metrics()
+    assert own.classes == ("object",)  # places alone are scored
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("corner*.py")), ids=lambda path: path.stem)
