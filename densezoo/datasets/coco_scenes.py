@@ -38,8 +38,9 @@ class CocoScenes:
 
     Attributes:
         meta: all classes, and the keypoints if a category has any.
-        left_out: `unlisted_category` counts annotations of categories that the file does not list, which are nowhere;
-            `no_box` those without a usable box, which are not in samples; `empty` images without annotations.
+        left_out: `unlisted_category` counts annotations of categories that the file does not list, and `other_category`
+            those of categories that were not asked for, which are nowhere; `no_box` those without a usable box, which
+            are not in samples; `empty` images without annotations.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class CocoScenes:
         images: str,
         data_root: Path,
         subset: Mapping[str, Any] | None = None,
+        categories: Sequence[str] | None = None,
         masks: bool = False,
         semantic: str | None = None,
         semantic_ignore: int | None = None,
@@ -68,6 +70,8 @@ class CocoScenes:
             images: folder of the image files, relative to `data_root`.
             data_root: folder of all data.
             subset: part of the images, see `densezoo.datasets.subset.in_subset`.
+            categories: names of those to read, in any order; None for all of the file. Annotations of others are
+                nowhere: on an image that has nothing else there is nothing to find.
             masks: whether samples have `masks` and ground truth has `rles`.
             semantic: folder of semantic maps, relative to `data_root`. The file's `images[].semantic` says which map
                 belongs to an image, and an image without the entry has none; where no image has the entry, the map is
@@ -94,7 +98,8 @@ class CocoScenes:
         self._store = AnnotationStore(data_root / annotations, keypoint_shift)
         self._images = image_folder(data_root, images)
         given = {"num_keypoints": num_keypoints, "flip_pairs": flip_pairs, "sigmas": sigmas}
-        meta, keypoint_labels = _scene_meta(self._store, keypoint_category, given)
+        self._wanted = _wanted(self._store, categories)
+        meta, keypoint_labels = _scene_meta(self._store, self._wanted, keypoint_category, given)
         self._semantic = open_semantic(
             self._store,
             data_root,
@@ -106,7 +111,7 @@ class CocoScenes:
         )
         names = self._semantic.classes if self._semantic is not None else ()
         self.meta = replace(meta, keypoint_shift=keypoint_shift, semantic_classes=names)
-        self._has_keypoints = np.isin(np.arange(len(self.meta.classes)), keypoint_labels)
+        self._has_keypoints = np.isin(np.arange(len(self._wanted)), keypoint_labels)
         self._masks = masks
         self._reads_masks = masks or semantic_from_masks
         if masks:
@@ -119,14 +124,15 @@ class CocoScenes:
         """Return the rows of the images, what is left out, and the ids of the categories that are not listed."""
         image_rows = image_rows_in(self._store, subset)
         unlisted = unlisted_categories(self._store, image_rows)
-        first = self._store.columns["first"]
+        of_images = np.isin(self._store.columns["image_rows"], image_rows)
         left_out = {
             "unlisted_category": len(unlisted),
+            "other_category": int((of_images & ~self._wanted[self._store.columns["labels"]]).sum()),
             "no_box": int((~usable(self._store, self._rows_of(image_rows))).sum()),
             "empty": 0,
         }
         if not keep_empty:
-            filled = first[image_rows + 1] > first[image_rows]
+            filled = np.isin(image_rows, self._store.columns["image_rows"][self._rows_of(image_rows)])
             left_out["empty"] = int((~filled).sum())
             image_rows = image_rows[filled]
         if not len(image_rows):
@@ -136,8 +142,14 @@ class CocoScenes:
         return image_rows.astype(np.int32), left_out, np.unique(unlisted).tolist()
 
     def _rows_of(self, image_rows: Array) -> Array:
-        """Return the annotation rows of images, (P,) int64."""
-        return np.flatnonzero(np.isin(self._store.columns["image_rows"], image_rows))
+        """Return the annotation rows of images that are asked for, (P,) int64."""
+        columns = self._store.columns
+        return np.flatnonzero(np.isin(columns["image_rows"], image_rows) & self._wanted[columns["labels"]])
+
+    def _labels(self, rows: Array) -> Array:
+        """Return the labels of annotation rows, counted over the categories that are asked for: (P,) int64."""
+        labels: Array = (np.cumsum(self._wanted) - 1)[self._store.columns["labels"][rows]]
+        return labels
 
     def __len__(self) -> int:
         """Number of images."""
@@ -156,7 +168,8 @@ class CocoScenes:
     def object_counts(self) -> Array:
         """Return how many objects are on each image, crowds not counted: (n,) int64."""
         columns = self._store.columns
-        counts = np.bincount(columns["image_rows"][~columns["crowd"]], minlength=self._store.num_images)
+        counted = ~columns["crowd"] & self._wanted[columns["labels"]]
+        counts = np.bincount(columns["image_rows"][counted], minlength=self._store.num_images)
         return counts[self._image_rows].astype(np.int64)
 
     def read(self, index: int) -> Sample:
@@ -167,12 +180,12 @@ class CocoScenes:
         """
         image_row = int(self._image_rows[index])
         columns = self._store.columns
-        rows = self._store.rows_of_image(image_row)
+        rows = self._rows_of_image(image_row)
         rows = rows[usable(self._store, rows)]
         sample = start_sample(self._store, self._images, image_row)
         sample["whole_image"] = True
         sample["boxes"] = self._store.usable_boxes(rows).astype(np.float32)
-        sample["labels"] = columns["labels"][rows].astype(np.int64)
+        sample["labels"] = self._labels(rows)
         sample["crowd"] = np.array(columns["crowd"][rows])
         sample["ids"] = np.array(columns["ids"][rows])
         if self.meta.num_keypoints:
@@ -191,14 +204,19 @@ class CocoScenes:
             DataError: the semantic map is missing or does not decode, or a mask is malformed.
         """
         image_row = int(self._image_rows[index])
-        rows = self._store.rows_of_image(image_row)
-        truth = image_truth(self._store, image_row, rows, self._store.columns["labels"][rows], 0, self._masks)
+        rows = self._rows_of_image(image_row)
+        truth = image_truth(self._store, image_row, rows, self._labels(rows), 0, self._masks)
         if self.meta.num_keypoints:
             truth["keypoints"] = self._keypoints(rows)
         semantic = self._semantic.read(image_row) if self._semantic is not None else None
         if semantic is not None:
             truth["semantic"] = semantic
         return truth
+
+    def _rows_of_image(self, image_row: int) -> Array:
+        rows = self._store.rows_of_image(image_row)
+        wanted: Array = rows[self._wanted[self._store.columns["labels"][rows]]]
+        return wanted
 
     def _keypoints(self, rows: Array) -> Array:
         """Return (P, K, 3) float32; zeros for categories without (these) keypoints."""
@@ -208,26 +226,43 @@ class CocoScenes:
         return keypoints
 
 
-def _class_names(store: AnnotationStore) -> tuple[str, ...]:
-    """Return the categories' names, with the id behind those that several have: a class has scores by its name."""
+def _wanted(store: AnnotationStore, categories: Sequence[str] | None) -> Array:
+    """Say which of the file's categories are to be read, (C,) bool.
+
+    Raises:
+        ConfigError: the file has no category of a name, or no name is given.
+    """
     names = [category["name"] for category in store.categories]
+    if categories is not None and (isinstance(categories, str) or not categories):
+        raise ConfigError(f"{store.source}: categories must be a list of names such as {names[:1]}, not {categories!r}")
+    for name in categories or ():
+        if name not in names:
+            raise ConfigError(f"{store.source} has no category {name!r}; {near_names(name, names)}")
+    return np.array([categories is None or name in categories for name in names], bool)
+
+
+def _class_names(categories: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """Return the categories' names, with the id behind those that several have: a class has scores by its name."""
+    names = [category["name"] for category in categories]
     return tuple(
         f"{name} ({category['id']})" if names.count(name) > 1 else name
-        for name, category in zip(names, store.categories, strict=True)
+        for name, category in zip(names, categories, strict=True)
     )
 
 
 def _scene_meta(
-    store: AnnotationStore, keypoint_category: str | None, given: Mapping[str, Any]
+    store: AnnotationStore, wanted: Array, keypoint_category: str | None, given: Mapping[str, Any]
 ) -> tuple[DatasetMeta, list[int]]:
-    """Return what the file's categories mean, and the labels of those that have the keypoints to read.
+    """Return what the categories mean, and the file's labels of those that have the keypoints to read.
 
     Args:
         store: the annotations.
+        wanted: (C,) bool; which of the file's categories are read.
         keypoint_category: whose keypoints to read.
         given: what the config says about the keypoints, for `keypoint_meta`; None where it says nothing.
     """
-    posed = [category for category in store.categories if category["keypoints"]]
+    categories = [category for category, read in zip(store.categories, wanted, strict=True) if read]
+    posed = [category for category in categories if category["keypoints"]]
     names = [category["name"] for category in posed]
     if keypoint_category is not None and keypoint_category not in names:
         raise ConfigError(
@@ -240,8 +275,8 @@ def _scene_meta(
             "say which to read with keypoint_category='…'"
         )
     meta = DatasetMeta(
-        classes=_class_names(store),
-        category_ids=tuple(category["id"] for category in store.categories),
+        classes=_class_names(categories),
+        category_ids=tuple(category["id"] for category in categories),
     )
     if not posed:
         idle = [name for name, value in given.items() if value is not None]

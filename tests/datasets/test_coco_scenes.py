@@ -30,7 +30,8 @@ def scene(write_coco):
 
 def test_a_scene_has_all_categories_and_crowds(scene):
     dataset = CocoScenes(**scene, masks=True)
-    assert (len(dataset), dataset.left_out) == (2, {"unlisted_category": 0, "no_box": 1, "empty": 0})
+    assert len(dataset) == 2
+    assert dataset.left_out == {"unlisted_category": 0, "other_category": 0, "no_box": 1, "empty": 0}
     assert (dataset.meta.classes, dataset.meta.category_ids) == (("car", "bird"), (20, 30))
     assert dataset.meta.flip_pairs == ((0, 1),)
     sample = dataset.read(0)
@@ -98,7 +99,7 @@ def test_odd_boxes_are_clipped_or_not_learned_and_always_evaluated_as_annotated(
 
 def test_what_is_odd_is_counted_and_said_in_one_line(odd):
     dataset = CocoScenes(**odd, keep_empty=False)
-    assert dataset.left_out == {"unlisted_category": 3, "no_box": 4, "empty": 1}
+    assert dataset.left_out == {"unlisted_category": 3, "other_category": 0, "no_box": 4, "empty": 1}
     path = odd["data_root"] / "file.json"
     assert dataset.input_notes() == [
         f"{path}: 3 annotations of categories that the file does not list (left out): 4, 5, 7; "
@@ -176,6 +177,28 @@ def test_semantic_maps_by_name_by_entry_and_by_pattern(scene, write_coco):
     dataset = CocoScenes(**named, semantic="maps")
     assert "semantic" not in dataset.read(0)
     np.testing.assert_array_equal(dataset.read(1)["semantic"], labels + 1)
+
+
+def test_only_the_categories_that_are_asked_for(scene, write_coco):
+    every, birds = CocoScenes(**scene), CocoScenes(**scene, categories=["bird"])
+    assert (birds.meta.classes, birds.meta.category_ids, birds.meta.num_keypoints) == (("bird",), (30,), 2)
+    assert birds.read(0)["ids"].tolist() == [9]
+    assert birds.read(0)["labels"].tolist() == birds.truth(0)["labels"].tolist() == [0]
+    assert every.read(0)["labels"][every.read(0)["ids"] == 9].tolist() == [1]
+    np.testing.assert_array_equal(birds.read(0)["keypoints"], every.read(0)["keypoints"][every.read(0)["ids"] == 9])
+    assert birds.object_counts().tolist() == [1, 0]
+    assert birds.left_out == {"unlisted_category": 0, "other_category": 2, "no_box": 0, "empty": 0}
+    assert "2 annotations of another category (left out)" in birds.input_notes()[0]
+    assert len(CocoScenes(**scene, categories=["car", "bird"])) == len(birds) == 2
+    assert len(CocoScenes(**scene, categories=["bird"], keep_empty=False)) == 1
+    cars = CocoScenes(**scene, categories=["car"], masks=True)
+    assert (cars.meta.classes, cars.meta.num_keypoints) == (("car",), 0)
+    assert cars.truth(0)["crowd"].tolist() == [True, False]
+    assert cars.left_out["no_box"] == 1
+    with pytest.raises(ConfigError, match="no category 'brid'; did you mean 'bird'"):
+        CocoScenes(**scene, categories=["brid"])
+    with pytest.raises(ConfigError, match="must be a list of names"):
+        CocoScenes(**scene, categories="bird")
 
 
 def test_classes_of_one_name_are_told_apart_by_their_ids(write_coco):

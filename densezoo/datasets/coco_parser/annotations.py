@@ -151,8 +151,8 @@ def _annotation_columns(records: list[Any], order: list[int], categories: list[d
         box = record.get("bbox")
         if box is not None and (not isinstance(box, array) or len(box) not in (0, 4)):
             raise Fault(f"{where}: 'bbox' must be four numbers x, y, width, height, not {short(box)}")
-        there = box is not None and len(box) == 4 and all(abs(number) < _FARTHEST for number in box)
-        boxes.extend(box if there else array("d", [float("nan")] * 4))
+        near = box and all(abs(number) < _FARTHEST for number in box)
+        boxes.extend(box if box and near else array("d", [float("nan")] * 4))
         keypoints.extend(map(float, _keypoints(record, categories[labels[-1]], where)))
         keypoint_ends.append(len(keypoints) // 3)
         masks.add(record.get("segmentation"))
