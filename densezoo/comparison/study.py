@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from densezoo.engine.config import RunConfig, check_config
 from densezoo.errors import ConfigError, near_names
+from densezoo.registry import ENCODERS, NECKS, TASKS
 
 COSTS = ("parameters", "macs", "latency")
 AGAIN = "again"
@@ -97,6 +98,10 @@ class Study:
         """Return what an arm's run of a pair's number is seeded with."""
         return seed + _AGAIN_SEEDS if arm == AGAIN else seed
 
+    def epochs_of_try(self, epochs: int) -> int:
+        """Return how many epochs a try of a learning rate has, of a run that has so many."""
+        return max(1, round(epochs * self.tuning_share))
+
 
 def apply_options(config: RunConfig, options: Mapping[str, Any], where: str) -> RunConfig:
     """Return a config with other values at dotted keys; a dict replaces what was there.
@@ -129,6 +134,27 @@ def apply_options(config: RunConfig, options: Mapping[str, Any], where: str) -> 
     return check_config(values, where)
 
 
+def spelled_out(config: RunConfig, where: str) -> RunConfig:
+    """Return a config with the defaults of its parts, since an arm may name one that the base leaves out.
+
+    Args:
+        config: stays as it is.
+        where: for error messages.
+
+    Raises:
+        ConfigError: no type, or an unknown one.
+    """
+    try:
+        return replace(
+            config,
+            encoder=ENCODERS.with_defaults(config.encoder),
+            neck=None if config.neck is None else NECKS.with_defaults(config.neck),
+            tasks={name: TASKS.with_defaults(task) for name, task in config.tasks.items()},
+        )
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from error
+
+
 def fingerprint(study: Study) -> dict[str, Any]:
     """Return what must stay the same for its runs to be of one study: all but the number of seeds and of comparisons.
 
@@ -147,7 +173,9 @@ def fingerprint(study: Study) -> dict[str, Any]:
         key: getattr(study, key)
         for key in ("metric", "smallest_difference", "learning_rates", "tuning_share", "cluster", "draws")
     }
-    plain: dict[str, Any] = json.loads(json.dumps({**own, "first_seed": study.seeds[0], "arms": arms}))
+    # which arm a shared part of the network starts from hangs on the order of arms
+    own |= {"first_seed": study.seeds[0], "arms": arms, "order": list(arms)}
+    plain: dict[str, Any] = json.loads(json.dumps(own))
     return plain
 
 

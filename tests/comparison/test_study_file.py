@@ -6,7 +6,7 @@ import pytest
 
 from densezoo.comparison.study import AGAIN, apply_options, fingerprint
 from densezoo.comparison.study_file import load_study
-from densezoo.engine.config import differing_keys, load_config
+from densezoo.engine.config import differing_keys, differing_values, load_config
 from densezoo.errors import ConfigError
 
 TEST_DATA = 'test_data = dict(type="Synthetic", split="test", num_images=6, size=64)\n'
@@ -77,6 +77,12 @@ class TestArms:
         ]
         assert study.learning_rates == [1e-3]
 
+    def test_a_part_in_a_grid_is_called_by_its_type(self, write):
+        grid = "grid = {'neck': [dict(type='FPN', channels=16), dict(type='UNet', channels=16)]}\n"
+        study = load_study(write(STUDY.replace("arms =", "_ =").replace("match =", "_m =") + grid))
+        assert [arm.name for arm in study.arms] == ["sum", "neck-FPN", "neck-UNet", AGAIN]
+        assert study.arm("neck-UNet").config.neck == {"type": "UNet", "channels": 16}
+
     def test_options_are_for_every_arm(self, write):
         study = load_study(write(STUDY + 'options = {"epochs": 7}'), {"batch_size": 2}, seeds=2)
         assert {(arm.config.epochs, arm.config.batch_size) for arm in study.arms} == {(7, 2)}
@@ -118,6 +124,20 @@ class TestWrong:
             ('arms = dict(a={"tasks.pose.metrics": [dict(type="PCK", threshold=0.9)]})', "own tasks.pose.metrics"),
             ("learning_rates = [1e-3, 1e-3]", "different numbers above 0"),
             ("learning_rates = [1e-3, -1]", "different numbers above 0"),
+            ("learning_rates = [1e-3, float('inf')]", "different numbers above 0"),
+            ("learning_rates = [1e-3, float('nan')]", "different numbers above 0"),
+            ("learning_rates = []", "at least one, not []"),
+            ("smallest_difference = float('inf')", "above 0 and finite"),
+            ("smallest_difference = float('nan')", "above 0 and finite"),
+            ('grid = {"neck.fusion": "sum"}', "neck.fusion must be a list of values, such as ['sum', …], not 'sum'"),
+            ('grid = {"neck.num_stages": 2}', "neck.num_stages must be a list of values"),
+            ('grid = {"neck.fusion": []}', "neck.fusion must be a list of values"),
+            ('grid = {"neck.fusion": ["max", "mean", "max"]}', "neck.fusion has 'max' twice"),
+            (
+                'grid = {"neck": [dict(type="FPN"), dict(type="FPN", channels=8)]}',
+                "two arms would be called 'neck-FPN'",
+            ),
+            ('grid = {"warp": [dict(size=(64, 64))]}', "a dict without a type gives an arm no name; use arms="),
             ("tuning_share = 0", "tuning_share must be above 0"),
             ("draws = 0", "draws must be above 1"),
             ('cluster = "("', "no regular expression"),
@@ -136,12 +156,6 @@ class TestWrong:
         with pytest.raises(ConfigError, match="needs test_data"):
             load_study(write(base=""))
 
-    def test_choices_on_the_test_set(self, write):
-        with pytest.raises(ConfigError, match="must be chosen on other images"):
-            load_study(write(base=TEST_DATA + "val_data = test_data\n"))
-        with pytest.raises(ConfigError, match="must be chosen on other images"):
-            load_study(write(base=TEST_DATA + "val_data = [val_data, test_data]\n"))
-
     def test_an_arm_that_trains_on_what_was_cut_out_for_choices(self, write):
         text = STUDY + 'arms = dict(more={"train_data.subset": dict(limit=9)})'
         with pytest.raises(ConfigError, match="'more' cannot have its own train_data"):
@@ -158,6 +172,36 @@ class TestWrong:
         (tmp_path / "x.yaml").write_text("a: 1")
         with pytest.raises(ConfigError, match="must be a Python file"):
             load_study(tmp_path / "x.yaml")
+
+
+class TestApart:
+    @pytest.mark.parametrize(
+        ("base", "keys"),
+        [
+            ("val_data = test_data", "val_data and test_data"),
+            ("val_data = [val_data, test_data]", "val_data and test_data"),
+            ("val_data = train_data", "train_data and val_data"),
+            ("test_data = dict(**train_data, difficulty=1.0)", "train_data and test_data"),  # the default
+            ("train_data['subset'] = dict(limit=5)\nval_data = dict(train_data)", "train_data and val_data"),
+            ("val_data = dict(**train_data, subset=dict(limit=5))", "train_data and val_data"),
+            ("val_data = dict(**train_data, only=['boxes'])", "train_data and val_data"),
+            ("train_data = dict(type='Mixed', sources=[val_data, train_data])", "train_data and val_data"),
+        ],
+    )
+    def test_scores_on_what_was_learned_from_are_refused(self, write, base, keys):
+        words = f"arm 'sum': {keys} have the same Synthetic, and scores must be on images that nothing was learned"
+        with pytest.raises(ConfigError, match=words):
+            load_study(write(base=TEST_DATA + base + "\n"))
+
+    def test_an_arm_that_learns_from_the_test_set(self, write):
+        arms = "arms = dict(more={'train_data': dict(type='Synthetic', split='test', num_images=6, size=64)})"
+        with pytest.raises(ConfigError, match="arm 'more': train_data and test_data have the same Synthetic"):
+            load_study(write(STUDY + arms))
+
+    def test_different_subsets_of_one_source_are_apart(self, write):
+        base = "val_data = dict(train_data)\nval_data['subset'] = dict(folds=5, keep=[0])\n"
+        base += "train_data['subset'] = dict(folds=5, drop=[0])\n"
+        assert load_study(write(base=TEST_DATA + base)).base.config.val_data["subset"] == {"folds": 5, "keep": [0]}
 
 
 class TestApplyOptions:
@@ -188,6 +232,11 @@ class TestFingerprint:
         same = load_study(path, {"data_root": "elsewhere", "engine.workers": 3}, seeds=9)
         assert fingerprint(same) == fingerprint(load_study(path))
         assert fingerprint(load_study(path, {"epochs": 3})) != fingerprint(load_study(path))
+
+    def test_knows_the_order_of_arms(self, write):
+        before = fingerprint(load_study(write()))
+        lines = "arms = dict(fpn=arms['fpn'], concat=arms['concat'])"
+        assert differing_values(before, fingerprint(load_study(write(STUDY + lines)))) == ["order"]
 
     @pytest.mark.parametrize("line", ["draws = 7", "smallest_difference = 0.1", 'cluster = "(a)"'])
     def test_knows_how_it_is_judged(self, write, line):
