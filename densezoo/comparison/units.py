@@ -93,10 +93,11 @@ class UnitResult:
 def units_of(study: Study) -> list[Unit]:
     """Return a study's units in the order to run them: the tries, then pair by pair, so that pairs are complete early.
 
-    With one learning rate there is nothing to try. The repetition of the base takes the base's.
+    With one learning rate there is nothing to try. The repetition of the base has tries of its own, so that how far it
+    is from the base holds the chance in that choice, too.
     """
     rates = study.learning_rates if len(study.learning_rates) > 1 else []
-    tries = [Unit(arm.name, LR, rate) for arm in study.arms if arm.name != AGAIN for rate in rates]
+    tries = [Unit(arm.name, LR, rate) for arm in study.arms for rate in rates]
     return tries + [Unit(arm.name, SEED, seed) for seed in study.seeds for arm in study.arms]
 
 
@@ -114,8 +115,7 @@ def parse_unit(name: str, study: Study) -> Unit:
 
 def needs(unit: Unit, study: Study) -> list[Unit]:
     """Return the units that must be done first: for a seed the tries of its arm."""
-    arm = _original(study, unit.arm)
-    return [] if unit.kind == LR else [each for each in units_of(study) if (each.arm, each.kind) == (arm, LR)]
+    return [] if unit.kind == LR else [each for each in units_of(study) if (each.arm, each.kind) == (unit.arm, LR)]
 
 
 def chosen_rate(study: Study, arm: str, work_dir: str | Path) -> float | None:
@@ -124,10 +124,10 @@ def chosen_rate(study: Study, arm: str, work_dir: str | Path) -> float | None:
     Raises:
         ConfigError: no such arm, or not one of its tries has a score.
     """
-    tried = _original(study, study.arm(arm).name)
+    study.arm(arm)
     if len(study.learning_rates) == 1:
         return study.learning_rates[0]
-    results = [read_result(Unit(tried, LR, rate), work_dir) for rate in study.learning_rates]
+    results = [read_result(Unit(arm, LR, rate), work_dir) for rate in study.learning_rates]
     known = [result for result in results if result is not None]
     if len(known) < len(results):
         return None
@@ -135,7 +135,7 @@ def chosen_rate(study: Study, arm: str, work_dir: str | Path) -> float | None:
     if not scored:
         why = next((f" ({result.error})" for result in known if result.error), "")
         raise ConfigError(
-            f"{study.path}: no learning rate gave arm {tried!r} a score{why}; begin a study with lower learning_rates"
+            f"{study.path}: no learning rate gave arm {arm!r} a score{why}; begin a study with lower learning_rates"
         )
     return max(scored, key=lambda result: result.score if result.higher_is_better else -result.score).learning_rate
 
@@ -154,9 +154,14 @@ def read_result(unit: Unit, work_dir: str | Path) -> UnitResult | None:
         return UnitResult(**{**content, "score": math.nan if content["score"] is None else float(content["score"])})
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise ConfigError(
-            f"{path} is not what densezoo compare writes: {error}; delete it and the unit's record in the ledger, and "
-            "--resume"
+            f"{path} is not what densezoo compare writes: {error}; delete it and the unit's files in the "
+            "ledger (record and locks), and --resume"
         ) from error
+
+
+def with_rate(config: RunConfig, rate: float) -> RunConfig:
+    """Return a config with another learning rate."""
+    return replace(config, optimizer={**config.optimizer, "lr": rate})
 
 
 def run_unit(study: Study, prepared: Prepared, unit: Unit, work_dir: str | Path) -> UnitResult:
@@ -187,14 +192,10 @@ def _write_result(path: Path, result: UnitResult) -> None:
 
 def _run_try(study: Study, prepared: Prepared, unit: Unit, work_dir: Path) -> UnitResult:
     whole = prepared.configs[unit.arm]
-    epochs = max(1, round(whole.epochs * study.tuning_share))
-    config = replace(
-        whole,
-        epochs=epochs,
-        test_data=None,
-        optimizer={**whole.optimizer, "lr": unit.value},
-        seed=study.seed_of(unit.arm, study.seeds[0]),
-    ).with_engine(eval_every=epochs, best=study.metric)
+    epochs = study.epochs_of_try(whole.epochs)
+    seed = study.seed_of(unit.arm, study.seeds[0])
+    config = replace(with_rate(whole, unit.value), epochs=epochs, test_data=None, seed=seed)
+    config = config.with_engine(eval_every=epochs, best=study.metric)
     score, error = math.nan, None
     try:
         score = _train(study, prepared, unit, config, work_dir)[study.metric]
@@ -208,9 +209,8 @@ def _run_seed(study: Study, prepared: Prepared, unit: Unit, work_dir: Path) -> U
     if rate is None:
         missing = [each.name for each in needs(unit, study) if read_result(each, work_dir) is None]
         raise ConfigError(f"{unit.name} needs {', '.join(missing)} first: --unit {missing[0]}")
-    whole = prepared.configs[unit.arm]
     seed = study.seed_of(unit.arm, int(unit.value))
-    config = replace(whole, optimizer={**whole.optimizer, "lr": rate}, seed=seed)
+    config = replace(with_rate(prepared.configs[unit.arm], rate), seed=seed)
     folder = unit.folder(work_dir)
     if not (folder / "test").is_dir():
         _train(study, prepared, unit, config, work_dir)
@@ -227,7 +227,8 @@ def _train(study: Study, prepared: Prepared, unit: Unit, config: RunConfig, work
         record.best.unlink(missing_ok=True)  # of a run that was killed before its first last.pt, and begins anew
         arms = [arm.name for arm in study.arms if arm.name != AGAIN]
         configs = [prepared.configs[name] for name in arms]
-        start = shared_start(configs, prepared.meta, arms.index(_original(study, unit.arm)), config.seed)
+        which = 0 if unit.arm == AGAIN else arms.index(unit.arm)
+        start = shared_start(configs, prepared.meta, which, config.seed)
     return train(config, folder, resume=True, start=start)
 
 
@@ -274,8 +275,3 @@ def _seconds_of(log: Path) -> float | None:
     except DataError:  # nothing was logged before it diverged
         return None
     return seconds
-
-
-def _original(study: Study, arm: str) -> str:
-    """Return the arm that an arm repeats, which is itself but for `AGAIN`."""
-    return study.base.name if arm == AGAIN else arm

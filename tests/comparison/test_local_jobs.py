@@ -59,17 +59,17 @@ def test_everything_runs_in_order_and_only_once(run, tmp_path):
     assert outcome.failed == outcome.skipped == {}
     started = [line.split()[0] for line in said if line.endswith("started")]
     assert started == [
-        "base/lr-0.1", "base/lr-0.2", "concat/lr-0.1", "concat/lr-0.2",
+        "base/lr-0.1", "base/lr-0.2", "concat/lr-0.1", "concat/lr-0.2", "again/lr-0.1", "again/lr-0.2",
         "base/seed-0", "concat/seed-0", "again/seed-0", "base/seed-1", "concat/seed-1", "again/seed-1",
     ]  # fmt: skip
-    assert "base/lr-0.1 done in 4 s; 1 of 10 done" in said
-    assert "base/seed-0 done in 4 s; 5 of 10 done, about 20 s left" in said
-    assert said[-1] == "again/seed-1 done in 4 s; 10 of 10 done"
+    assert "base/lr-0.1 done in 4 s; 1 of 12 done" in said
+    assert "base/seed-0 done in 4 s; 7 of 12 done, about 20 s left" in said
+    assert said[-1] == "again/seed-1 done in 4 s; 12 of 12 done"
     log = (tmp_path / "units" / "concat" / "seed-0" / "log.txt").read_text()
     assert log.startswith(f"$ {sys.executable} -c ")
     assert log.splitlines()[-1].startswith("concat/seed-0 ")
     outcome, said = run(study, lambda unit: "raise SystemExit('again?')")
-    assert (len(outcome.done), said) == (10, ["10 of 10 units are done"])
+    assert (len(outcome.done), said) == (12, ["12 of 12 units are done"])
 
 
 def test_what_needs_a_failed_unit_is_skipped_and_the_rest_goes_on(run, tmp_path):
@@ -80,18 +80,19 @@ def test_what_needs_a_failed_unit_is_skipped_and_the_rest_goes_on(run, tmp_path)
 
     outcome, said = run(study_of(), code_of)
     assert outcome.failed == {"base/lr-0.2": "the loss is nan", "concat/seed-1": "ValueError: concat/seed-1"}
-    assert outcome.skipped == dict.fromkeys(
-        ["base/seed-0", "again/seed-0", "base/seed-1", "again/seed-1"], "base/lr-0.2"
-    )
-    assert outcome.done == ["base/lr-0.1", "concat/lr-0.1", "concat/lr-0.2", "concat/seed-0"]
+    assert outcome.skipped == dict.fromkeys(["base/seed-0", "base/seed-1"], "base/lr-0.2")
+    assert outcome.done == [
+        "base/lr-0.1", "concat/lr-0.1", "concat/lr-0.2", "again/lr-0.1", "again/lr-0.2", "concat/seed-0",
+        "again/seed-0", "again/seed-1",
+    ]  # fmt: skip
     assert "base/lr-0.2 failed: the loss is nan" in said
     assert "concat/seed-1 failed: ValueError: concat/seed-1" in said
-    assert said[-1] == ("skipped, since base/lr-0.2 is not done: base/seed-0, again/seed-0, base/seed-1, again/seed-1")
+    assert said[-1] == "skipped, since base/lr-0.2 is not done: base/seed-0, base/seed-1"
     outcome, said = run(study_of(), lambda unit: DONE)
     assert len(outcome.failed) == 2  # nobody asked
     assert not any(line.endswith("started") for line in said)
     outcome, said = run(study_of(), lambda unit: DONE, retry=True)
-    assert (len(outcome.done), outcome.failed) == (10, {})
+    assert (len(outcome.done), outcome.failed) == (12, {})
     assert Ledger(tmp_path).record("base/lr-0.2").tries == 2
     assert not any("failed" in line for line in said)
 
@@ -165,13 +166,16 @@ def test_units_of_others_are_waited_for(run, tmp_path):
 
     def code_of(unit):
         seen.append(unit.name)
-        if unit.name == "concat/seed-1":  # all that does not need the other's unit
+        if unit.name == "again/seed-1":  # the last that does not need the other's unit
             release.start()
         return DONE
 
     outcome, said = run(study, code_of)
-    assert len(outcome.done) == 10
-    assert seen[:5] == ["base/lr-0.2", "concat/lr-0.1", "concat/lr-0.2", "concat/seed-0", "concat/seed-1"]
+    assert len(outcome.done) == 12
+    assert seen[:9] == [
+        "base/lr-0.2", "concat/lr-0.1", "concat/lr-0.2", "again/lr-0.1", "again/lr-0.2",
+        "concat/seed-0", "again/seed-0", "concat/seed-1", "again/seed-1",
+    ]  # fmt: skip
     assert "base/lr-0.1" not in seen
     told = [line for line in said if line.startswith("base/lr-0.1 is run by")]
     assert len(told) == 1
@@ -232,15 +236,15 @@ def test_what_is_ready_follows_from_what_is_done():
     study = study_of(rates=[0.1, 0.2], seeds=[0])
     units = units_of(study)
     statuses = dict.fromkeys(units, "new")
-    assert sort_units(study, units, statuses).ready == units[:4]
+    assert sort_units(study, units, statuses).ready == units[:6]
     statuses |= {Unit("base", "lr", 0.1): "done", Unit("base", "lr", 0.2): "running"}
     found = sort_units(study, units, statuses)
-    assert (found.ready, found.running, found.blocked) == (units[2:4], [Unit("base", "lr", 0.2)], {})
+    assert (found.ready, found.running, found.blocked) == (units[2:6], [Unit("base", "lr", 0.2)], {})
     statuses[Unit("base", "lr", 0.2)] = "stopped"
-    assert sort_units(study, units, statuses).ready == units[1:4]
+    assert sort_units(study, units, statuses).ready == units[1:6]
     statuses[Unit("base", "lr", 0.2)] = "failed"
     blocked = sort_units(study, units, statuses).blocked
-    assert blocked == dict.fromkeys([Unit("base", "seed", 0), Unit("again", "seed", 0)], Unit("base", "lr", 0.2))
+    assert blocked == {Unit("base", "seed", 0): Unit("base", "lr", 0.2)}
     statuses[Unit("base", "lr", 0.2)] = "done"
-    assert Unit("again", "seed", 0) in sort_units(study, units, statuses).ready
+    assert Unit("base", "seed", 0) in sort_units(study, units, statuses).ready
     assert Unit("concat", "seed", 0) not in sort_units(study, units, statuses).ready
