@@ -15,13 +15,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 from densezoo.comparison.findings import Findings, judge
-from densezoo.comparison.ledger import DONE, FAILED, Ledger
+from densezoo.comparison.ledger import DONE, FAILED, RUNNING, Ledger
 from densezoo.comparison.prepared import Prepared, check_same, prepare
 from densezoo.comparison.read_results import read_results
 from densezoo.comparison.report import write_report
 from densezoo.comparison.study import Study
 from densezoo.comparison.units import Unit, needs, run_unit, units_of
 from densezoo.errors import ConfigError, DenseZooError
+
+
+class TakenError(ConfigError):
+    """Another process runs the unit."""
 
 
 def compare(study: Study, work_dir: str | Path, resume: bool = False, say: Callable[[str], None] = print) -> Findings:
@@ -42,14 +46,20 @@ def compare(study: Study, work_dir: str | Path, resume: bool = False, say: Calla
     prepared = open_study(study, work_dir, resume, say)
     ledger = Ledger(work_dir)
     for unit in units_of(study):
+        status = ledger.status(unit.name)
+        if status == DONE:
+            continue
         if any(ledger.status(each.name) != DONE for each in needs(unit, study)):
             say(f"{unit.name} is left out, since what it needs is not done")
             continue
-        say(f"{unit.name} started")
+        if status != RUNNING:
+            say(f"{unit.name} started")
         try:
             run_claimed(study, prepared, unit, work_dir, f"densezoo.compare({study.path!r}, {str(work_dir)!r})")
+        except TakenError as error:
+            say(f"{unit.name} is left out: {error}")
         except DenseZooError as error:
-            if ledger.status(unit.name) != FAILED:  # it is another process's, or the ledger itself is broken
+            if ledger.status(unit.name) != FAILED:  # the ledger itself is broken
                 raise
             say(f"{unit.name} failed: {error}")
     return report_study(study, prepared, work_dir)[0]
@@ -91,7 +101,8 @@ def run_claimed(study: Study, prepared: Prepared, unit: Unit, work_dir: str | Pa
         Whether there was something to run; not if it is done.
 
     Raises:
-        DenseZooError: anything that the user can mend, and that another process runs it.
+        TakenError: another process runs it.
+        DenseZooError: anything else that the user can mend.
     """
     ledger, started = Ledger(work_dir), time.monotonic()
     if not ledger.claim(unit.name, command):
@@ -99,14 +110,17 @@ def run_claimed(study: Study, prepared: Prepared, unit: Unit, work_dir: str | Pa
         assert record is not None, "what cannot be claimed has a record"
         if record.status == DONE:
             return False
-        raise ConfigError(f"{unit.name} is run by {record.host}, process {record.pid}; wait for it")
+        raise TakenError(f"{unit.name} is run by {record.host}, process {record.pid}; wait for it")
     try:
         run_unit(study, prepared, unit, work_dir)
+    except KeyboardInterrupt:
+        ledger.stopped(unit.name, "interrupted")
+        raise
     except DenseZooError as error:
         ledger.failed(unit.name, str(error))
         raise
-    except KeyboardInterrupt:
-        ledger.stopped(unit.name, "interrupted")
+    except BaseException as error:  # such as a want of memory: nobody should wait for this process
+        ledger.failed(unit.name, f"{type(error).__name__}: {error}")
         raise
     ledger.done(unit.name, time.monotonic() - started)
     return True

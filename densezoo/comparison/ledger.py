@@ -225,7 +225,8 @@ class Ledger:
                 raise ValueError(f"its status is {record.status!r}")
         except (OSError, ValueError, TypeError) as error:
             raise ConfigError(
-                f"{path} is not a record of densezoo compare: {error}; delete it, and its unit goes on where it was"
+                f"{path} is not a record of densezoo compare: {error}; delete it and its unit's "
+                "locks beside it, and the unit goes on where it was"
             ) from error
         return record
 

@@ -13,7 +13,7 @@ import torch
 
 from densezoo.comparison.ledger import FAILED, STOPPED, Ledger
 from densezoo.comparison.study import Study
-from densezoo.comparison.unit_loop import POLL_SECONDS, CommandOf, Outcome, Say, run_units
+from densezoo.comparison.unit_loop import POLL_SECONDS, CommandOf, Outcome, Say, check_jobs, run_units
 from densezoo.comparison.units import Unit
 from densezoo.errors import ConfigError
 
@@ -45,8 +45,7 @@ def run_local(
         ConfigError: no job, or a broken record in the ledger.
         KeyboardInterrupt: what was started has been stopped.
     """
-    if jobs < 1:
-        raise ConfigError(f"--jobs must be at least 1, not {jobs}")
+    check_jobs(jobs)
     ledger = Ledger(work_dir)
     workers = _LocalWorkers(ledger, Path(work_dir), jobs, command_of, visible_gpus())
     return run_units(study, ledger, units, jobs, workers, say, retry)

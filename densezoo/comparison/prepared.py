@@ -13,10 +13,10 @@ import torch
 
 from densezoo.comparison.costs import cost_of, measure
 from densezoo.comparison.matching import match_width
-from densezoo.comparison.study import AGAIN, Study, fingerprint
+from densezoo.comparison.study import AGAIN, Arm, Study, fingerprint, spelled_out
 from densezoo.comparison.study_results import Cost
 from densezoo.engine.build import build_dataset, build_dense_model
-from densezoo.engine.config import RunConfig, config_from_text, differing_values
+from densezoo.engine.config import RunConfig, config_from_text, differing_keys, differing_values
 from densezoo.engine.evaluate import choose_best
 from densezoo.errors import ConfigError
 from densezoo.types import DatasetMeta
@@ -50,9 +50,11 @@ def prepare(study: Study, work_dir: str | Path, say: Callable[[str], None]) -> P
         say: called with a line on each arm.
 
     Raises:
-        ConfigError: the folder holds another study, an arm cannot be matched, or no task gives the metric.
+        ConfigError: the folder holds another study, or something that is none, an arm cannot be matched, two arms are
+            the same network once they are, or no task gives the metric.
     """
     path = Path(work_dir) / FILE
+    _check_free(path)
     meta = build_dataset(study.base.config.train_data, study.base.config.data_root).meta
     if not path.is_file():
         _write_new(path, {"higher_is_better": _direction(study, meta)} | _matched(study, meta, say))
@@ -81,6 +83,17 @@ def check_same(study: Study, work_dir: str | Path) -> bool:
     return True
 
 
+def _check_free(path: Path) -> None:
+    """Check that a folder without a study has nothing else in it, but for files that another process is writing."""
+    folder = path.parent
+    try:
+        others = folder.is_dir() and any(not each.name.startswith(".") for each in folder.iterdir())
+    except OSError as error:
+        raise ConfigError(f"--work-dir {folder} cannot be read: {error}") from error
+    if others and not path.is_file():  # looked for last: what else a study has comes after its file
+        raise ConfigError(f"{folder} is not empty and holds no study; choose a new --work-dir")
+
+
 def _direction(study: Study, meta: DatasetMeta) -> bool:
     model = build_dense_model(study.base.config, meta, torch.device("cpu"))
     try:
@@ -91,19 +104,44 @@ def _direction(study: Study, meta: DatasetMeta) -> bool:
 
 def _matched(study: Study, meta: DatasetMeta, say: Callable[[str], None]) -> dict[str, Any]:
     arms: dict[str, Any] = {}
+    configs: dict[str, RunConfig] = {}
     for arm in study.arms:
         if arm.name == AGAIN:
             continue
-        config, width, ratio = arm.config, None, None
+        config, width, ratio, words = arm.config, None, None, ""
         if arm.match is not None:
             target = cost_of(study.base.config, meta, arm.match.cost)
             found = match_width(arm.name, config, meta, target, arm.match)
             config, width, ratio = found.config, found.width, found.ratio
+            words = f", width {width}, {ratio:.3f} of the base's {arm.match.cost}"
+        _check_new(study, arm, config, configs)
+        configs[arm.name] = config
         cost = replace(measure(config, meta), width=width, ratio=ratio)
-        words = "" if ratio is None else f", width {width}, {ratio:.3f} of the base's {arm.match.cost}"  # type: ignore[union-attr]
-        say(f"{arm.name}: {cost.parameters / 1e6:.2f} M parameters, {cost.macs / 1e9:.2f} GMAC{words}")
+        say(f"{arm.name}: {_short(cost.parameters)} parameters, {_short(cost.macs)} MACs{words}")
         arms[arm.name] = {"options": arm.options, "config": config.to_text(), "cost": asdict(cost)}
     return {"fingerprint": fingerprint(study), "name": study.name, "arms": arms}
+
+
+def _short(count: int) -> str:
+    """Return a count of parts of a network by the unit that fits it, such as `6.213 M`."""
+    name, unit = next((each for each in (("G", 1e9), ("M", 1e6), ("k", 1e3)) if count >= each[1]), ("", 1))
+    return f"{count / unit:.4g} {name}".strip()
+
+
+def _check_new(study: Study, arm: Arm, config: RunConfig, others: Mapping[str, RunConfig]) -> None:
+    """Check that an arm, once matched, is no network that is there already under another name.
+
+    Raises:
+        ConfigError: it is.
+    """
+    own = spelled_out(config, arm.name)
+    for name, other in others.items():
+        match = arm.match or study.arm(name).match
+        if match is not None and not differing_keys(own, spelled_out(other, name)):
+            raise ConfigError(
+                f"{study.path}: the arms {name!r} and {arm.name!r} become the same network once {match.width} is "
+                "matched; give one of them match=None, or take it out"
+            )
 
 
 def _write_new(path: Path, content: Mapping[str, Any]) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 from densezoo.comparison.ledger import NEW, STOPPED, Ledger
 from densezoo.comparison.local_jobs import GRACE_SECONDS, UnitProcess, job_environment, stop_processes
 from densezoo.comparison.study import Study
-from densezoo.comparison.unit_loop import POLL_SECONDS, CommandOf, Outcome, Say, run_units
+from densezoo.comparison.unit_loop import POLL_SECONDS, CommandOf, Outcome, Say, check_jobs, run_units
 from densezoo.comparison.units import Unit
 from densezoo.errors import ConfigError
 
@@ -51,12 +51,8 @@ def run_ray(
         ConfigError: no job, no Ray, no such cluster, or a broken record in the ledger.
         KeyboardInterrupt: what was started has been stopped.
     """
-    if jobs < 1:
-        raise ConfigError(f"--jobs must be at least 1, not {jobs}")
-    try:
-        ray = import_module("ray")
-    except ModuleNotFoundError as error:
-        raise ConfigError("--ray needs Ray, which is not installed: pip install ray") from error
+    check_jobs(jobs)
+    ray = import_ray()
     joined = not ray.is_initialized()
     if joined:
         _join(ray, address)
@@ -68,6 +64,18 @@ def run_ray(
     finally:
         if joined:
             ray.shutdown()
+
+
+def import_ray() -> Any:
+    """Return the module of Ray.
+
+    Raises:
+        ConfigError: it is not installed.
+    """
+    try:
+        return import_module("ray")
+    except ModuleNotFoundError as error:
+        raise ConfigError("--ray needs Ray, which is not installed: pip install ray") from error
 
 
 def _join(ray: Any, address: str | None) -> None:

@@ -17,7 +17,7 @@ from densezoo.engine.work_dir import WorkDir
 from densezoo.errors import ConfigError
 from densezoo.visualization.curves import read_log
 
-_AGAIN_WORDS = "delete its folder, and its record in the ledger, and the unit runs again"
+_AGAIN_WORDS = "delete its folder, and its files in the ledger (record and locks), and the unit runs again"
 
 
 def read_results(study: Study, prepared: Prepared, work_dir: str | Path) -> list[ArmResults]:

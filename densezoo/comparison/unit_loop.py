@@ -16,6 +16,7 @@ from typing import Protocol
 from densezoo.comparison.ledger import DONE, FAILED, NEW, RUNNING, STOPPED, Ledger, Record
 from densezoo.comparison.study import Study
 from densezoo.comparison.units import Unit, needs, units_of
+from densezoo.errors import ConfigError
 
 CommandOf = Callable[[Unit], list[str]]
 Say = Callable[[str], None]
@@ -68,6 +69,16 @@ class Outcome:
     done: list[str]
     failed: dict[str, str]
     skipped: dict[str, str]
+
+
+def check_jobs(jobs: int) -> None:
+    """Check how many units are to run at once.
+
+    Raises:
+        ConfigError: not one.
+    """
+    if jobs < 1:
+        raise ConfigError(f"--jobs must be at least 1, not {jobs}")
 
 
 def sort_units(study: Study, units: Sequence[Unit], statuses: Mapping[Unit, str]) -> Sorted:

@@ -4,6 +4,7 @@ import argparse
 import csv
 import json
 import shlex
+import sys
 
 import pytest
 
@@ -114,6 +115,11 @@ class TestUnits:
         assert main(["compare", str(study), *options]) == 0
         assert "Only 6 of 9 runs are finished" in capsys.readouterr().out
 
+    def test_fewer_seeds_leave_runs_out(self, finished, capsys):
+        study, work_dir = finished
+        assert main(["compare", str(study), "--work-dir", str(work_dir), "--report-only", "--seeds", "1"]) == 0
+        assert "Finished runs of the seed 1 are left out; --seeds 2 takes them in." in capsys.readouterr().out
+
 
 class TestRefusals:
     def refused(self, capsys, *words):
@@ -145,6 +151,20 @@ class TestRefusals:
         words = self.refused(capsys, finished[0], "--work-dir", tmp_path / "new", "--report-only")
         assert "holds no study" in words
 
+    @pytest.mark.parametrize("options", [[], ["--unit", "sum/seed-0"], ["--resume"]])
+    def test_a_folder_with_something_else(self, write_study, tmp_path, capsys, options):
+        study = write_study(tmp_path)  # beside it in the folder
+        words = self.refused(capsys, study, "--work-dir", tmp_path, *options)
+        assert f"{tmp_path} is not empty and holds no study; choose a new --work-dir" in words
+        assert "holds no study to report on" in self.refused(capsys, study, "--work-dir", tmp_path, "--report-only")
+
+    def test_what_it_could_not_run_with(self, write_study, tmp_path, capsys, monkeypatch):
+        study, work_dir = write_study(tmp_path), tmp_path / "work"
+        assert "--jobs must be at least 1" in self.refused(capsys, study, "--work-dir", work_dir, "--jobs", "0")
+        monkeypatch.setitem(sys.modules, "ray", None)
+        assert "pip install ray" in self.refused(capsys, study, "--work-dir", work_dir, "--ray")
+        assert not work_dir.exists()
+
     def test_a_width_that_cannot_be_matched(self, write_study, tmp_path, capsys):
         study = write_study(tmp_path, STUDY + 'match = dict(cost="macs")\n')
         words = self.refused(capsys, study, "--work-dir", tmp_path / "work")
@@ -169,7 +189,7 @@ def test_a_whole_study_by_one_command(write_study, tmp_path, capsys):
     work_dir = tmp_path / "work"
     assert main(["compare", str(study), "--work-dir", str(work_dir), "--jobs", "2", "--cfg-options", "epochs=2"]) == 0
     printed = capsys.readouterr().out
-    assert "10 of 10 done" in printed
+    assert "12 of 12 done" in printed
     summary = json.loads((work_dir / "summary.json").read_text())
     assert {arm["learning_rate"] for arm in summary["arms"]} <= {1e-3, 3e-3}
-    assert all(len(arm["tries"]) == 2 for arm in summary["arms"] if arm["name"] != "again")
+    assert all(len(arm["tries"]) == 2 for arm in summary["arms"])

@@ -5,7 +5,10 @@ import pytest
 import densezoo
 from densezoo.comparison import compare as module
 from densezoo.comparison.ledger import Ledger
+from densezoo.comparison.prepared import Prepared
+from densezoo.comparison.units import Unit
 from densezoo.errors import ConfigError, DataError
+from densezoo.types import DatasetMeta
 
 STUDY = """
 base = "tiny.py"
@@ -50,6 +53,7 @@ def test_runs_reports_and_goes_on(study, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "run_unit", lambda *given: ran.append(given[2].name) or run_unit(*given))
     found = densezoo.compare(study, tmp_path / "work", resume=True, say=said.append)
     assert ran == ["concat/seed-0"]
+    assert [line for line in said if line.endswith("started")][-1:] == ["concat/seed-0 started"]
     assert not found.missing
     assert found.conclusions.comparisons[0].reason == "with one seed it is not known how much seeds matter"
     assert "nothing can be concluded" in (tmp_path / "work" / "report.md").read_text()
@@ -66,4 +70,44 @@ def test_without_its_tries_a_unit_is_left_out(study, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "run_unit", fail)
     found = densezoo.compare(study, tmp_path / "work", say=said.append)
     assert "sum/seed-0 is left out, since what it needs is not done" in said
-    assert len(found.missing) == 4 + 3
+    assert len(found.missing) == 6 + 3
+
+
+def test_what_another_process_runs_is_left_out(study, tmp_path, monkeypatch):
+    work_dir, said, ran = tmp_path / "work", [], []
+    prepare = module.prepare
+
+    def prepare_and_claim(*given):
+        prepared = prepare(*given)
+        assert Ledger(work_dir).claim("sum/seed-0", "the other's command")
+        return prepared
+
+    monkeypatch.setattr(module, "prepare", prepare_and_claim)
+    monkeypatch.setattr(module, "run_unit", lambda *given: ran.append(given[2].name))
+    monkeypatch.setattr(module, "report_study", lambda *_: [None])
+    densezoo.compare(study, work_dir, say=said.append)
+    assert ran == ["concat/seed-0", "again/seed-0"]
+    (line,) = [line for line in said if line.startswith("sum/seed-0")]
+    assert line.startswith("sum/seed-0 is left out: sum/seed-0 is run by")
+    assert Ledger(work_dir).status("sum/seed-0") == "running"
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "why"),
+    [
+        (RuntimeError("out of memory"), "failed", "RuntimeError: out of memory"),
+        (SystemExit(3), "failed", "SystemExit: 3"),
+        (DataError("no such image"), "failed", "no such image"),
+        (KeyboardInterrupt(), "stopped", "interrupted"),
+    ],
+)
+def test_the_ledger_knows_how_a_unit_ended(study, tmp_path, monkeypatch, error, status, why):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(module, "run_unit", fail)
+    prepared = Prepared({}, {}, True, DatasetMeta())
+    with pytest.raises(type(error)):
+        module.run_claimed(study, prepared, Unit("sum", "seed", 0), tmp_path, "the command")
+    record = Ledger(tmp_path).record("sum/seed-0")
+    assert (record.status, record.error) == (status, why)
