@@ -71,13 +71,14 @@ class Comparison:
 
 @dataclass(frozen=True)
 class NoiseFloor:
-    """How far runs of one config are apart by their seeds alone.
+    """How far runs of one config are apart by chance: that of seeds and, where several were tried, of learning rates.
 
     Attributes:
         runs: of the base and of its repetition.
         sd: standard deviation of their scores.
         single_runs: what the scores of two such runs differ by at most, in 95 % of pairs.
-        comparison: of the repetition with the base; it is called better or worse in 5 % of all studies.
+        comparison: of the repetition with the base; with one learning rate it is called better or worse in 5 % of all
+            studies, with a choice of them rather more often.
     """
 
     runs: int
@@ -182,7 +183,12 @@ def compare_arms(
             verdict=verdict(p, p_tie, difference.mean, higher_is_better),
             reason=reason,
             needed=seeds_needed(
-                difference.sd, difference.image_error, difference.clusters, smallest_difference, len(pairs)
+                difference.sd,
+                difference.shared_error,
+                difference.own_error,
+                difference.clusters,
+                smallest_difference,
+                len(pairs),
             ),
         )
         for (arm, other), numbers, (difference, reason), p, p_tie in zip(
@@ -226,14 +232,16 @@ def _check_same_images(runs: Sequence[SeedResult]) -> None:
             if one != other:
                 raise DataError(
                     f"{runs[0].folder} was scored with {one} {what} and {run.folder} with {other}; "
-                    "remove the folder test and result.json in one of them, and its file in the ledger, and --resume"
+                    "remove the folder test and result.json in one of them, and its files in the ledger (record and "
+                    "locks), and --resume"
                 )
         other_images = sorted(runs[0].per_image.keys() ^ run.per_image.keys())
         if other_images:
             raise DataError(
                 f"{runs[0].folder} and {run.folder} were scored on different images: one of them has not got "
                 f"{len(other_images)}, such as {other_images[0]}; images that cannot be read are skipped, as the log "
-                "says. Mend them, remove the folders test and result.json, and their files in the ledger, and --resume"
+                "says. Mend them, remove the folders test and result.json, and their files in the ledger (record and "
+                "locks), and --resume"
             )
 
 

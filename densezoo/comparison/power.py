@@ -5,6 +5,12 @@ of a t test, by the noncentral t. With both, the squared half width of the inter
 taken as one χ² of the same mean and variance (Satterthwaite, Biometrics Bulletin 2, 1946), and again the noncentral t
 follows.
 
+The images' part of the error is not the same for every number of seeds. With n of them it is
+
+    sqrt(shared_error² + own_error² / n)
+
+where the first is what all seeds share, and the second what images give a single one besides.
+
 What it rests on is itself estimated: with five seeds the true standard deviation may be 0.6 to 2.9 times the one that
 is seen, and seeds go with its square. To call a difference of nothing a tie takes about as many seeds as to find one of
 the smallest that matters.
@@ -22,6 +28,8 @@ from densezoo.comparison.statistics import ERROR_RATE, Part, parts_of
 
 POWER = 0.8
 """The usual chance that a question should have of its answer."""
+MOST_SEEDS = 1000
+"""Beyond which nobody is told a number."""
 
 
 @dataclass(frozen=True)
@@ -29,55 +37,68 @@ class SeedsNeeded:
     """What would find a difference.
 
     Attributes:
-        seeds: fewest that do; None where `most` do not, or where the standard deviation over seeds is not known.
-        image_error: the largest with which there is a number of seeds that does. Where what was measured is larger,
+        seeds: fewest that do; None where `MOST_SEEDS` do not, or where it is not known.
+        shared_error: the largest with which there is a number of seeds that does. Where what was measured is larger,
             more test images are needed, and no number of seeds will do; the error goes with the root of their number.
     """
 
     seeds: int | None
-    image_error: float
+    shared_error: float
 
 
-def power(seeds: int, sd: float, image_error: float, clusters: int, difference: float, comparisons: int = 1) -> float:
+def power(
+    seeds: int,
+    sd: float,
+    shared_error: float,
+    own_error: float,
+    clusters: int,
+    difference: float,
+    comparisons: int = 1,
+) -> float:
     """Return the chance that a true difference is found.
 
     Args:
         seeds: pairs of runs, at least 2.
         sd: standard deviation of paired differences over seeds.
-        image_error: standard deviation of their mean by test images; at least what it is with many seeds.
+        shared_error: standard deviation by test images that all seeds have in common.
+        own_error: standard deviation that test images give a single pair besides.
         clusters: independent groups of test images, at least 2.
         difference: that is true.
         comparisons: in the family; the first step of Holm's correction is taken, so that it is rather more.
     """
+    image_error = math.hypot(shared_error, own_error / math.sqrt(seeds))
     parts = parts_of(sd / math.sqrt(seeds), seeds, image_error, clusters)
     return _power(parts, difference, ERROR_RATE / comparisons)
 
 
 def seeds_needed(
     sd: float,
-    image_error: float,
+    shared_error: float,
+    own_error: float,
     clusters: int,
     difference: float,
     comparisons: int = 1,
     wanted: float = POWER,
-    most: int = 1000,
+    most: int = MOST_SEEDS,
 ) -> SeedsNeeded:
     """Return how many seeds find a true difference with the chance that is wanted; arguments as those of `power`."""
     if clusters < 2 or not difference > 0:
         return SeedsNeeded(None, float("nan"))
 
-    def lacking(error: float) -> float:  # the images' part alone, as with endless seeds
+    def lacking(error: float) -> float:  # the images' shared part alone, as with endless seeds
         return wanted - _power(parts_of(0.0, 2, error, clusters), difference, ERROR_RATE / comparisons)
 
     # the half width is t · error · |normal|, so that ten times it is found for certain
     surely = difference / (10 - 10 * float(stdtrit(clusters - 1, ERROR_RATE / comparisons / 2)))
     largest = float(brentq(lacking, surely, 10 * difference))
-    if math.isnan(sd) or not image_error <= largest:
+    if math.isnan(sd) or not shared_error <= largest:
         return SeedsNeeded(None, largest)
+
+    def enough(seeds: int) -> bool:
+        return power(seeds, sd, shared_error, own_error, clusters, difference, comparisons) >= wanted
+
     numbers = range(2, most + 1)
-    found = bisect.bisect_left(
-        numbers, True, key=lambda seeds: power(seeds, sd, image_error, clusters, difference, comparisons) >= wanted
-    )
+    found = bisect.bisect_left(numbers, True, key=enough)
     return SeedsNeeded(numbers[found] if found < len(numbers) else None, largest)
 
 

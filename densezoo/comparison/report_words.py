@@ -72,7 +72,7 @@ def seeds_words(comparison: Comparison, smallest: float) -> str:
             f"To find a difference of {smallest:g} with {chance}, about {needed.seeds} seeds are needed; there are "
             f"{there}."
         )
-    if comparison.difference.image_error > needed.image_error:
+    if comparison.difference.shared_error > needed.shared_error:
         return (
             f"To find a difference of {smallest:g} with {chance}, more test images are needed: no number of seeds will "
             "do."

@@ -5,8 +5,8 @@ the mean over pairs of runs of the same number. Its error has two parts:
 
 - *seeds*: standard deviation of the paired differences over the square root of their number, with seeds - 1 degrees of
   freedom.
-- *images*: standard deviation of that mean when the test images are drawn anew, the same ones for every run. It is
-  shared by all seeds, so that more seeds do not make it smaller. Efron, Tibshirani, "An Introduction to the
+- *images*: standard deviation of that mean when the test images are drawn anew, the same ones for every run. Most of
+  it is shared by all seeds, and more seeds do not make that smaller. Efron, Tibshirani, "An Introduction to the
   Bootstrap", 1993; the bootstrap's variance falls short by the factor (clusters - 1) / clusters, which is put right.
 
 An interval from images alone takes the runs as given. It would hold for these weights, but what is compared are ways
@@ -15,7 +15,10 @@ of images, it calls a third of such pairs different. Seeds alone, the other way 
 
 The variances are added. With arms, seeds and images crossed, what an image adds to one run and no other is in both
 parts, divided by seeds and images alike, so that the sum is right where there is none of it, and else too large rather
-than too small. Each part has degrees of freedom of its own. The 95 % interval reaches
+than too small. That share of the images' part falls as seeds are added; what is left of it with endless seeds is what
+the draws of different seeds have in common, their covariance.
+
+Each part has degrees of freedom of its own. The 95 % interval reaches
 
     sqrt((t_seeds · error_seeds)² + (t_images · error_images)²)
 
@@ -76,10 +79,12 @@ class Estimate:
         sd: standard deviation over seeds (n - 1 in the denominator).
         seed_error: standard deviation of the mean by seeds, sd / sqrt(n).
         image_error: standard deviation of the mean by test images.
-        error: of both.
+        shared_error: the part of it that more seeds do not make smaller.
+        error: by seeds and images.
         low: end of the 95 % interval.
         high: other end.
-        What cannot be known is NaN: `sd` with one seed, `image_error` with one cluster, and what rests on them.
+        What cannot be known is NaN: `sd` and `shared_error` with one seed, `image_error` with one cluster, and what
+            rests on them.
     """
 
     seeds: int
@@ -89,9 +94,16 @@ class Estimate:
     sd: float
     seed_error: float
     image_error: float
+    shared_error: float
     error: float
     low: float
     high: float
+
+    @property
+    def own_error(self) -> float:
+        """Standard deviation that test images give a single seed, beside what they give all alike."""
+        own = max(self.image_error**2 - self.shared_error**2, 0.0)  # below zero by rounding alone; NaN stays NaN
+        return math.sqrt(self.seeds * own)
 
 
 @dataclass(frozen=True)
@@ -126,16 +138,25 @@ def estimate(scores: Array, draws: Array, clusters: int) -> Estimate:
     nan, seeds = float("nan"), len(scores)
     known = draws[:, np.isfinite(draws).all(axis=0)]
     if not seeds or not np.isfinite(scores).all():
-        return Estimate(seeds, known.shape[1], clusters, nan, nan, nan, nan, nan, nan, nan)
+        return Estimate(seeds, known.shape[1], clusters, nan, nan, nan, nan, nan, nan, nan, nan)
     mean = float(scores.mean())
     sd = float(scores.std(ddof=1)) if seeds > 1 else nan
-    image_error = nan
-    if known.shape[1] > 1 and clusters > 1:
-        image_error = float(known.mean(axis=0).std(ddof=1)) * math.sqrt(clusters / (clusters - 1))
+    image_error, shared_error = _image_errors(known, clusters)
     seed_error = sd / math.sqrt(seeds)
-    error = math.hypot(seed_error, image_error)
     half = half_width(ERROR_RATE, parts_of(seed_error, seeds, image_error, clusters, known.shape[1]))
-    return Estimate(seeds, known.shape[1], clusters, mean, sd, seed_error, image_error, error, mean - half, mean + half)
+    return Estimate(
+        seeds=seeds,
+        draws=known.shape[1],
+        clusters=clusters,
+        mean=mean,
+        sd=sd,
+        seed_error=seed_error,
+        image_error=image_error,
+        shared_error=shared_error,
+        error=math.hypot(seed_error, image_error),
+        low=mean - half,
+        high=mean + half,
+    )
 
 
 def paired_difference(
@@ -232,6 +253,25 @@ def verdict(adjusted_p: float, adjusted_p_tie: float, difference: float, higher_
     if adjusted_p <= ERROR_RATE:
         return "better" if (difference > 0) == higher_is_better else "worse"
     return "undecided"
+
+
+def _image_errors(draws: Array, clusters: int) -> tuple[float, float]:
+    """Return the error of the mean over seeds by test images, and the part of it that all seeds share.
+
+    Args:
+        draws: (n, D) finite scores.
+        clusters: how many groups of images were drawn from.
+    """
+    seeds, count = draws.shape
+    if count < 2 or clusters < 2:
+        return float("nan"), float("nan")
+    scale = math.sqrt(clusters / (clusters - 1))
+    error = scale * float(draws.mean(axis=0).std(ddof=1))
+    if seeds < 2:
+        return error, float("nan")
+    covariance = np.cov(draws)
+    between = float(covariance.sum() - np.trace(covariance)) / (seeds * (seeds - 1))
+    return error, scale * math.sqrt(max(0.0, between))
 
 
 def _one_sided(distance: float, parts: Sequence[Part]) -> float:

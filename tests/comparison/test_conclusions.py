@@ -66,7 +66,8 @@ def test_what_a_study_says():
     assert good.difference == alone
     assert good.seeds == [0, 1, 2, 3]
     assert good.difference.image_error == pytest.approx(0.001 * IMAGES.std(ddof=1) * math.sqrt(40 / 39))
-    assert good.needed == seeds_needed(alone.sd, alone.image_error, 40, 0.01, comparisons=3)
+    assert good.difference.shared_error == pytest.approx(good.difference.image_error)
+    assert good.needed == seeds_needed(alone.sd, alone.shared_error, alone.own_error, 40, 0.01, comparisons=3)
     assert said.comparisons[2].needed.seeds > 50
     assert [score.name for score in said.scores] == ["base", "good", "same", "open", AGAIN]
     assert said.scores[0].score.mean == pytest.approx(0.6015)

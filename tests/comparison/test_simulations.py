@@ -43,9 +43,13 @@ class Chance:
         """Of paired differences over seeds."""
         return math.sqrt(2 * (self.seed**2 + self.run_image**2 / self.images))
 
-    def image_error(self, seeds):
-        """Of their mean, by images drawn one by one, with the runs as they are."""
-        return math.sqrt(2 * (self.arm_image**2 + self.run_image**2 / seeds) / self.images)
+    def shared_error(self):
+        """Of their mean, by images drawn one by one, that all seeds have in common."""
+        return math.sqrt(2 / self.images) * self.arm_image
+
+    def own_error(self):
+        """Of one pair, by the same images, besides."""
+        return math.sqrt(2 / self.images) * self.run_image
 
 
 KINDS = {"seeds": Chance(1.0, 0.5), "images": Chance(0.05, 3.0), "mixed": Chance(0.5, 1.5)}
@@ -122,11 +126,16 @@ def rate_by_seeds_alone(simulated):
     return rate(stats.ttest_rel(scores[:, 1], scores[:, 0], axis=1).pvalue <= 0.05)
 
 
+def known_of(chance):
+    """What `power` and `seeds_needed` ask for first."""
+    return chance.sd(), chance.shared_error(), chance.own_error(), chance.images
+
+
 def findable(chance, seeds, comparisons=1):
     """The difference that is found in 80 % of studies, as `power` has it."""
 
     def lacking(size):
-        return power(seeds, chance.sd(), chance.image_error(seeds), chance.images, size, comparisons) - 0.8
+        return power(seeds, *known_of(chance), size, comparisons) - 0.8
 
     return brentq(lacking, 1e-3, 100)
 
@@ -155,12 +164,35 @@ def test_no_arm_of_four_is_called_different_at_more_than_the_stated_rate(kind, s
     assert rate_in_family(simulate(KINDS[kind], seeds, arms=5)) <= 0.05 + margin(0.05)
 
 
-def test_as_many_seeds_as_are_said_to_be_needed_do():
-    chance, planted = KINDS["mixed"], 1.4
-    needed = seeds_needed(chance.sd(), chance.image_error(12), chance.images, planted, comparisons=3)
-    assert needed.seeds in (12, 13)
-    assert rate_of_finds(simulate(chance, needed.seeds), planted, comparisons=3) >= 0.8 - margin(0.8)
-    assert rate_of_finds(simulate(chance, needed.seeds // 2), planted, comparisons=3) < 0.8 - margin(0.8)
+@pytest.mark.parametrize(
+    ("chance", "planted", "seeds"),
+    [(KINDS["mixed"], 1.4, 12), (Chance(seed=0.3, arm_image=0.8, run_image=4.0), 1.2, 20)],
+    ids=["mixed", "runs with errors of their own"],
+)
+def test_as_many_seeds_as_are_said_to_be_needed_do(chance, planted, seeds):
+    needed = seeds_needed(*known_of(chance), planted, comparisons=3).seeds
+    assert needed == seeds
+    assert rate_of_finds(simulate(chance, needed), planted, comparisons=3) >= 0.8 - margin(0.8)
+    assert rate_of_finds(simulate(chance, needed // 2), planted, comparisons=3) < 0.8 - margin(0.8)
+
+
+def test_noise_of_single_runs_on_images_is_not_taken_for_a_want_of_images():
+    """Two arms that are alike, 200 images, three seeds: more seeds will do, though the images' error now is large."""
+    rng = np.random.default_rng(5)
+    images, smallest = 200, 0.16
+    weights = rng.multinomial(images, np.full(images, 1 / images), 1000) / images
+    largest = seeds_needed(0.1, 0.0, 0.0, images, smallest).shared_error
+    errors, needed = [], []
+    for _ in range(200):
+        values = rng.normal(size=(2, 3, images)) + 5 * rng.normal(size=images)
+        arm, base = values
+        found = paired_difference(
+            arm.mean(axis=1), base.mean(axis=1), arm @ weights.T, base @ weights.T, images, smallest
+        )
+        errors.append(found.image_error)
+        needed.append(seeds_needed(found.sd, found.shared_error, found.own_error, images, smallest))
+    assert rate(error > largest for error in errors) > 0.5
+    assert all(each.seeds is not None for each in needed)
 
 
 @pytest.mark.parametrize("kind", ["seeds", "mixed"])

@@ -89,6 +89,21 @@ def test_the_images_part_is_the_error_of_a_mean_over_images():
     assert found.image_error == pytest.approx(values.std(ddof=1) / 2 * math.sqrt(256 / 255))
 
 
+def test_the_shared_part_is_what_seeds_have_in_common():
+    rng = np.random.default_rng(2)
+    common, own = rng.normal(size=10**5), rng.normal(size=(5, 10**5))
+    found = estimate(SCORES, SCORES[:, None] + 0.01 * common + 0.03 * own, 41)
+    scale = math.sqrt(41 / 40)
+    assert found.shared_error == pytest.approx(0.01 * scale, rel=0.02)
+    assert found.own_error == pytest.approx(0.03 * scale, rel=0.02)
+    assert found.image_error == pytest.approx(math.hypot(found.shared_error, found.own_error / math.sqrt(5)))
+    alike = estimate(SCORES, moved(SCORES, 0.01), 41)
+    assert alike.shared_error == pytest.approx(alike.image_error)
+    assert alike.own_error == pytest.approx(0, abs=1e-8)
+    apart = estimate(SCORES[:2], SCORES[:2, None] + 0.01 * np.array([common, -common]), 41)
+    assert apart.shared_error == 0  # a variance is not below zero
+
+
 def test_what_all_pairs_have_in_common_cancels():
     common = moved(np.zeros(5), 1.0) * np.linspace(1, 2, 5)[:, None]
     found = paired_difference(SCORES, BASE, SCORES[:, None] + common, BASE[:, None] + common, 41, 0.05)
@@ -116,6 +131,7 @@ def test_with_one_seed_or_one_cluster_the_error_is_not_known():
         none = paired_difference(SCORES[:0], BASE[:0], np.zeros((0, 0)), np.zeros((0, 0)), 0, 0.01)
     assert one.mean == pytest.approx(0.02)
     assert one.image_error > 0
+    assert np.isnan([one.shared_error, one.own_error, cluster.shared_error]).all()
     assert cluster.seed_error > 0
     assert np.isnan([one.sd, cluster.image_error, undrawn.image_error, none.mean]).all()
     for found in (one, cluster, undrawn, none):
