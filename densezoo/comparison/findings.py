@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from densezoo.comparison.conclusions import Comparison, Conclusions, conclude
-from densezoo.comparison.ledger import Ledger, Record
+from densezoo.comparison.ledger import DONE, Ledger, Record
 from densezoo.comparison.prepared import Prepared
 from densezoo.comparison.study import AGAIN, Study
 from densezoo.comparison.study_results import ArmResults
-from densezoo.comparison.units import LR, Unit, UnitResult, read_result, units_of
+from densezoo.comparison.units import LR, SEED, Unit, UnitResult, read_result, units_of
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,12 @@ class Findings:
     def missing(self) -> dict[str, str]:
         """The units that are not done."""
         return {name: how for name, how in self.units.items() if how != "done"}
+
+    @property
+    def left_out(self) -> list[int]:
+        """Numbers of pairs, ascending, with runs that are finished and not asked for."""
+        done = [name.rpartition(f"/{SEED}-")[2] for name, record in self.records.items() if record.status == DONE]
+        return sorted({int(number) for number in done if number.isdigit()} - {*self.study.seeds})
 
     def _how(self, unit: Unit, arm: ArmResults) -> str:
         if unit.value in (arm.tries if unit.kind == LR else arm.runs):

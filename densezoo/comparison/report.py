@@ -32,6 +32,7 @@ from densezoo.comparison.disagreements import (
     sheet,
 )
 from densezoo.comparison.findings import Findings
+from densezoo.comparison.protocol_words import versions
 from densezoo.comparison.report_blocks import Chart, Pictures, Section, markdown
 from densezoo.comparison.report_sections import (
     answer_section,
@@ -44,7 +45,7 @@ from densezoo.comparison.report_sections import (
     ranking_section,
     rates_section,
 )
-from densezoo.comparison.report_words import answer_lines, versions
+from densezoo.comparison.report_words import answer_lines
 from densezoo.comparison.study_results import ArmResults
 from densezoo.engine.files import finite, write_bytes, write_text
 from densezoo.errors import ConfigError, DataError

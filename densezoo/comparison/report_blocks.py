@@ -47,6 +47,7 @@ class Table:
         sortable: by any column, on the page.
         folded: closed on the page until it is asked for.
         words: its cells are words rather than numbers.
+        order: title of the column that rows are sorted by to `ascending` or `descending`; empty where by none.
     """
 
     caption: str
@@ -55,6 +56,7 @@ class Table:
     sortable: bool = False
     folded: bool = False
     words: bool = False
+    order: dict[str, str] = field(default_factory=dict)
     kind: ClassVar[str] = "table"
 
 

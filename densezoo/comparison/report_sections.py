@@ -1,11 +1,13 @@
 """The sections of a report, in the order in which they are read: the answer first, how it was found last."""
 
 import math
+import re
 from collections.abc import Sequence
 
 from densezoo.comparison.charts import cost_chart, curve_chart, forest_chart, seeds_chart, styles_of
 from densezoo.comparison.disagreements import NUM_IMAGES, Disagreement
 from densezoo.comparison.findings import Findings
+from densezoo.comparison.protocol_words import protocol_words, rate_words, statistics_words, versions
 from densezoo.comparison.report_blocks import Block, Chart, Code, Items, Pictures, Section, Text, Verdicts
 from densezoo.comparison.report_numbers import (
     COSTS,
@@ -32,17 +34,9 @@ from densezoo.comparison.report_tables import (
     seeds_table,
     units_table,
 )
-from densezoo.comparison.report_words import (
-    answer,
-    doubt,
-    protocol_words,
-    rate_words,
-    seeds_words,
-    statistics_words,
-    summary,
-    versions,
-)
+from densezoo.comparison.report_words import answer, doubt, seeds_words, summary
 from densezoo.comparison.study import AGAIN
+from densezoo.comparison.units import with_rate
 
 
 def answer_section(found: Findings) -> Section:
@@ -112,7 +106,10 @@ def costs_section(found: Findings) -> Section:
         "joined: the Pareto front, arms that no other beats in score without costing more."
         for cost in COSTS
     }
-    words = "Costs are of one image. Milliseconds are of the machine that began the study."
+    words = (
+        "Costs are of one image. Milliseconds are of the machine that began the study. Fronts are of means, whatever "
+        "their uncertainty: an arm may be on one, or off it, by chance."
+    )
     return Section(
         "costs",
         "Score against cost",
@@ -204,8 +201,9 @@ def rates_section(found: Findings) -> Section:
 
 def protocol_section(found: Findings) -> Section:
     """Return how everything was done, with every command."""
-    commands = [run.command for arm in found.arms for run in arm.runs.values()]
-    commands += [record.command for record in found.records.values()]
+    config = found.prepared.configs[found.base.name]
+    if found.base.learning_rate is not None:
+        config = with_rate(config, found.base.learning_rate)
     blocks: list[Block] = [Items(protocol_words(found)), arms_table(found)]
     if found.missing:
         blocks.append(missing_table(found.missing))
@@ -213,9 +211,18 @@ def protocol_section(found: Findings) -> Section:
         Text("Statistics:"),
         Items(statistics_words(found)),
         units_table(found),
-        Code("Every command", "\n".join(dict.fromkeys(command for command in commands if command)) or "none yet"),
-        Code(f"Config of {found.base.name}", found.study.base.config.to_text()),
+        Code("Every command", "\n".join(_commands(found)) or "none yet"),
+        Code(f"Config of {found.base.name}", config.to_text()),
         Text("This report was made with:"),
         Items(versions()),
     ]
     return Section("protocol", "Protocol", blocks)
+
+
+def _commands(found: Findings) -> list[str]:
+    """Return the commands of the whole study, which are those of units without the unit, and then those of units."""
+    commands = [run.command for arm in found.arms for run in arm.runs.values()]
+    commands += [record.command for record in found.records.values()]
+    of_units = [command for command in commands if command]
+    whole = [re.sub(r" --unit \S+", "", command) for command in of_units]
+    return list(dict.fromkeys([*whole, *of_units]))

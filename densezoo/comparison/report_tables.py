@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from densezoo.comparison.conclusions import Comparison
 from densezoo.comparison.disagreements import Disagreement
 from densezoo.comparison.findings import Findings
+from densezoo.comparison.power import MOST_SEEDS
 from densezoo.comparison.report_blocks import Cell, Table, number_cell
 from densezoo.comparison.report_numbers import COSTS, CurvePoint, Interval, Point
 from densezoo.comparison.report_words import p_text, percent, signed, span
@@ -47,7 +48,9 @@ def ranking_table(found: Findings) -> Table:
         )
     columns = ["arm", "mean", "sd over seeds", "runs", "difference from the base", "95 % interval", "adjusted p"]
     columns += ["verdict", "learning rate", "parameters", "million MACs", "ms per image"]
-    return Table(f"{found.study.metric} on the test set, the best mean first", columns, rows, sortable=True)
+    order = {"mean": "descending" if found.prepared.higher_is_better else "ascending"}
+    title = f"{found.study.metric} on the test set, the best mean first"
+    return Table(title, columns, rows, sortable=True, order=order)
 
 
 def _judged(comparison: Comparison) -> list[Cell]:
@@ -65,6 +68,17 @@ def verdict_cell(comparison: Comparison) -> Cell:
     if comparison.reason is not None:
         return Cell("nothing can be concluded", "~")
     return Cell(comparison.verdict, comparison.verdict, comparison.verdict)
+
+
+def needed_cell(comparison: Comparison) -> Cell:
+    """Return how many seeds would find the smallest difference that matters, or what is in the way."""
+    needed = comparison.needed
+    if needed.seeds is not None:
+        return Cell(str(needed.seeds), needed.seeds)
+    if comparison.reason is not None:
+        return Cell("–")
+    wants_images = comparison.difference.shared_error > needed.shared_error
+    return Cell("more images") if wants_images else Cell(f"> {MOST_SEEDS:,}", MOST_SEEDS + 1)
 
 
 def matrix_table(found: Findings) -> Table:
@@ -98,7 +112,7 @@ def comparison_table(found: Findings) -> Table:
     noise = found.conclusions.noise
     rows = []
     for each in [*found.conclusions.comparisons, *([] if noise is None else [noise.comparison])]:
-        difference, needed = each.difference, each.needed
+        difference = each.difference
         rows.append(
             [
                 Cell(f"{each.arm} – {each.base}", f"{each.arm} {each.base}"),
@@ -108,15 +122,16 @@ def comparison_table(found: Findings) -> Table:
                 number_cell(difference.sd),
                 number_cell(difference.seed_error),
                 number_cell(difference.image_error),
+                number_cell(difference.shared_error),
                 number_cell(difference.p, p_text(difference.p)),
                 number_cell(each.adjusted_p, p_text(each.adjusted_p)),
                 number_cell(each.adjusted_p_tie, p_text(each.adjusted_p_tie)),
                 verdict_cell(each),
-                Cell("–") if needed.seeds is None else Cell(str(needed.seeds), needed.seeds),
+                needed_cell(each),
             ]
         )
-    columns = ["difference", "pairs", "mean", "95 % interval", "sd of pairs", "error by seeds", "error by images", "p"]
-    columns += ["adjusted p", "adjusted p of a tie", "verdict", "seeds needed"]
+    columns = ["difference", "pairs", "mean", "95 % interval", "sd of pairs", "error by seeds", "error by images"]
+    columns += ["of it shared by all seeds", "p", "adjusted p", "adjusted p of a tie", "verdict", "seeds needed"]
     return Table("Every comparison, with what its verdict rests on", columns, rows, sortable=True)
 
 

@@ -1,20 +1,17 @@
-"""What a report says in sentences: the answer, how sure it is, and how it was found."""
+"""What a report says in sentences: the answer, and what keeps a reader from believing too much of it."""
 
 import math
-import platform
-from importlib.metadata import PackageNotFoundError, version
 
 from densezoo.comparison.conclusions import Comparison
 from densezoo.comparison.findings import Findings
-from densezoo.comparison.power import POWER
+from densezoo.comparison.power import MOST_SEEDS, POWER
 from densezoo.comparison.report_blocks import MARKS
-from densezoo.comparison.study import AGAIN, Study
+from densezoo.comparison.units import SEED
 
-PACKAGES = ("densezoo", "torch", "torchvision", "timm", "numpy", "scipy", "opencv-python", "plotly")
-"""Whose versions a report names."""
 FEW_CLUSTERS = 10
 """Of test images, below which the draws tell too little of others."""
-_COST_NAMES = {"parameters": "parameters", "macs": "MACs", "latency": "latency"}
+COST_NAMES = {"parameters": "parameters", "macs": "MACs", "latency": "latency"}
+"""What can be matched to its name in sentences."""
 
 
 def signed(value: float, decimals: int = 4) -> str:
@@ -44,22 +41,34 @@ def answer(found: Findings) -> list[tuple[str, str]]:
     for name in MARKS:
         for each in found.with_base:
             if each.verdict == name:
-                lines.append((_sentence(each, found.study.smallest_difference), "" if each.reason else name))
+                lines.append((_sentence(each, found), "" if each.reason else name))
     return lines
 
 
-def _sentence(comparison: Comparison, smallest: float) -> str:
+def _sentence(comparison: Comparison, found: Findings) -> str:
     if comparison.reason is not None:
         return f"{comparison.arm}: nothing can be concluded, since {comparison.reason}."
-    difference = comparison.difference
+    difference, smallest = comparison.difference, found.study.smallest_difference
     by = f"{signed(difference.mean)} (95 % interval {span(difference.low, difference.high)})"
     said = {
         "better": f"{comparison.arm} is better than {comparison.base}: {by}.",
         "worse": f"{comparison.arm} is worse than {comparison.base}: {by}.",
         "tie": f"{comparison.arm} ties with {comparison.base}: {by}, surely less than {smallest:g} apart.",
-        "undecided": f"{comparison.arm} is undecided: {by}. {seeds_words(comparison, smallest)}",
+        "undecided": f"{comparison.arm} is undecided: {by}. {_family_words(comparison, found)}"
+        + seeds_words(comparison, smallest),
     }
     return said[comparison.verdict]
+
+
+def _family_words(comparison: Comparison, found: Findings) -> str:
+    """Return why a difference is undecided whose interval leaves zero out; nothing for any other."""
+    if comparison.difference.low <= 0 <= comparison.difference.high:
+        return ""
+    return (
+        "The interval, which is for one comparison by itself, leaves zero out; with "
+        f"{len(found.conclusions.comparisons)} comparisons the adjusted p is {p_text(comparison.adjusted_p)}, which is "
+        "why. "
+    )
 
 
 def seeds_words(comparison: Comparison, smallest: float) -> str:
@@ -77,7 +86,10 @@ def seeds_words(comparison: Comparison, smallest: float) -> str:
             f"To find a difference of {smallest:g} with {chance}, more test images are needed: no number of seeds will "
             "do."
         )
-    return "How many seeds it needs is not known."
+    return (
+        f"To find a difference of {smallest:g} with {chance}, more than {MOST_SEEDS:,} seeds are needed; there are "
+        f"{there}."
+    )
 
 
 def answer_lines(found: Findings) -> list[str]:
@@ -103,7 +115,7 @@ def summary(found: Findings) -> str:
 
 
 def doubt(found: Findings) -> list[str]:
-    """Return what keeps a reader from believing too much: few seeds or images, lost runs, rates, the noise floor."""
+    """Return what keeps a reader from believing too much: few seeds or images, lost runs, noise, rates."""
     lines = []
     if max((len(each.seeds) for each in found.with_base), default=0) < 2:
         lines.append(
@@ -116,13 +128,67 @@ def doubt(found: Findings) -> list[str]:
         for arm in found.arms
         if arm.failed and arm.runs
     ]
+    lines += [*_left_out_words(found), *_other_rate_words(found), *_device_words(found), *_far_words(found)]
     clusters = max((run.clusters for arm in found.arms for run in arm.runs.values()), default=FEW_CLUSTERS)
     if 1 < clusters < FEW_CLUSTERS:
         lines.append(
             f"There are only {clusters} independent groups of test images: what other images would say is hardly "
             "known, and the intervals may be too narrow."
         )
-    return [*lines, _noise_words(found), *_edge_words(found)]
+    return [*lines, _noise_words(found), *_rate_words(found)]
+
+
+def _left_out_words(found: Findings) -> list[str]:
+    """Return which finished runs are not of the seeds that are asked for."""
+    seeds = found.left_out
+    if not seeds:
+        return []
+    *most, last = map(str, seeds)
+    which = f"seeds {', '.join(most)} and {last}" if most else f"seed {last}"
+    count = seeds[-1] - found.study.seeds[0] + 1
+    return [f"Finished runs of the {which} are left out; --seeds {count} takes them in."]
+
+
+def _other_rate_words(found: Findings) -> list[str]:
+    """Return which runs had another learning rate than the one that their arm's tries choose."""
+    lines = []
+    for arm in found.arms:
+        results = [found.results.get(f"{arm.name}/{SEED}-{seed}") for seed in sorted(arm.runs)]
+        known = [result for result in results if result is not None and arm.learning_rate is not None]
+        other = {result.unit: result.learning_rate for result in known if result.learning_rate != arm.learning_rate}
+        if other:
+            rates = ", ".join(f"{rate:g}" for rate in dict.fromkeys(other.values()))
+            lines.append(
+                f"Trained with another learning rate ({rates}) than the one that the tries of {arm.name} now choose, "
+                f"{arm.learning_rate:g}: {', '.join(other)}. They run again without their folders and their files in "
+                "the ledger (record and locks)."
+            )
+    return lines
+
+
+def _device_words(found: Findings) -> list[str]:
+    """Return on which devices runs were computed, where that is more than one."""
+    names = [f"{arm.name}/{SEED}-{seed}" for arm in found.arms for seed in arm.runs]
+    devices = sorted({found.results[name].device for name in names if name in found.results})
+    if len(devices) < 2:
+        return []
+    return [
+        f"Runs were computed on different devices ({'; '.join(devices)}), which round differently: an arm that had "
+        "one of them more often than the base is compared by that, too."
+    ]
+
+
+def _far_words(found: Findings) -> list[str]:
+    """Return which arms do not cost what the base costs, though they were to be matched."""
+    lines = []
+    for arm in found.compared:
+        match, ratio = found.study.arm(arm.name).match, arm.cost.ratio
+        if match is not None and ratio is not None and abs(ratio - 1) > match.tolerance:
+            lines.append(
+                f"{arm.name} has {ratio:.3f} of {found.base.name}'s {COST_NAMES[match.cost]}, further away than "
+                f"{percent(match.tolerance)}: no width comes nearer."
+            )
+    return lines
 
 
 def _noise_words(found: Findings) -> str:
@@ -131,9 +197,10 @@ def _noise_words(found: Findings) -> str:
     if noise is None or not math.isfinite(noise.sd):
         return "The noise floor is not known: it takes two runs of the base or its repetition."
     of_again = noise.comparison
+    chance = "their seeds alone" if len(found.study.learning_rates) == 1 else "their seeds and choices of a rate alone"
     floor = (
-        f"Noise floor: two single runs of {found.base.name} differ by up to {noise.single_runs:.4f} by their seeds "
-        f"alone (95 % of pairs; standard deviation {noise.sd:.4f} over {noise.runs} runs)."
+        f"Noise floor: two single runs of {found.base.name} differ by up to {noise.single_runs:.4f} by {chance} "
+        f"(95 % of pairs; standard deviation {noise.sd:.4f} over {noise.runs} runs)."
     )
     if of_again.reason is None:
         difference = of_again.difference
@@ -143,15 +210,21 @@ def _noise_words(found: Findings) -> str:
             f"pair of one config is: {of_again.verdict}."
         )
         if of_again.verdict in ("better", "worse"):
-            floor += " One study in twenty has that by chance; where it happens, take the other verdicts with care."
+            floor += (
+                " One study in twenty has that by chance, and more where two learning rates were chosen; where it "
+                "happens, take the other verdicts with care."
+            )
     return floor
 
 
-def _edge_words(found: Findings) -> list[str]:
-    """Return which arms chose a learning rate beyond which none was tried."""
+def _rate_words(found: Findings) -> list[str]:
+    """Return that no rate was chosen, or which arms chose one beyond which none was tried."""
     rates = found.study.learning_rates
     if len(rates) == 1:
-        return []
+        return [
+            f"Every arm was trained with the learning rate {rates[0]:g}, and no other was tried: what suits the base "
+            "may not suit an arm."
+        ]
     lines = []
     for rate, end in ((min(rates), "lowest"), (max(rates), "highest")):
         names = [arm.name for arm in found.compared if arm.tries and arm.learning_rate == rate]
@@ -162,83 +235,3 @@ def _edge_words(found: Findings) -> list[str]:
                 "better: a new study with a wider choice would tell."
             )
     return lines
-
-
-def statistics_words(found: Findings) -> list[str]:
-    """Return how the verdicts are found."""
-    study, comparisons = found.study, found.conclusions.comparisons
-    clusters = max((run.clusters for arm in found.arms for run in arm.runs.values()), default=0)
-    groups = f"{clusters} test images" if study.cluster is None else f"{clusters} groups of test images"
-    return [
-        "Unit of inference: the pair of runs with the same number. A difference is the mean over pairs; arms share the "
-        "number's seed, the order of the data, its augmentation, and the start values of all parts that both have.",
-        "Two errors are added: that of seeds (from the standard deviation of paired differences, t with pairs - 1 "
-        f"degrees of freedom) and that of test images (from {study.draws} new draws out of {groups}, the same for "
-        "every run). An interval from images alone would take two trainings of one config for different networks too "
-        "often.",
-        "The intervals are of 95 % for one difference by itself. Verdicts come from p values by Holm's method (number "
-        f"of comparisons: {len(comparisons)}), so that the chance of any wrong better or worse is 5 % at most, and so "
-        "is that of any wrong tie; an arm whose interval leaves zero out may still be undecided.",
-        "This holds for a number of seeds that was set beforehand. To add seeds until an answer is there is to ask "
-        "more than once, and is wrong more often.",
-        "better, worse: the adjusted p of no difference is 0.05 at most. tie: by two one-sided tests the difference is "
-        f"surely smaller than {study.smallest_difference:g}, the smallest difference of interest. undecided: neither "
-        "can be said, which is not the same as a tie.",
-        "Numbers of seeds needed rest on a standard deviation that few seeds tell only roughly.",
-    ]
-
-
-def protocol_words(found: Findings) -> list[str]:
-    """Return how the runs were made."""
-    study = found.study
-    lines = [
-        f"Study: {study.name}, from {study.path}.",
-        f"Seeds: {', '.join(str(seed) for seed in study.seeds)}; {AGAIN} is {found.base.name} with "
-        f"{', '.join(str(study.seed_of(AGAIN, seed)) for seed in study.seeds)}.",
-        "Paired: runs of one number share seed, order of the data, augmentation and encoder weights, and parts that "
-        "two arms have in common start from the same values.",
-        rate_words(study),
-        "Scored on the test set: the weights after the last epoch, never the best of several. The test set was used "
-        "for nothing else.",
-        "Matched: " + _matched_words(study),
-    ]
-    places = sorted({f"{each.host} ({each.device}, torch {each.torch})" for each in found.results.values()})
-    if places:
-        lines.append(f"Machines of the runs: {', '.join(places)}.")
-    return lines
-
-
-def versions() -> list[str]:
-    """Return what this report was made with."""
-    found = []
-    for name in PACKAGES:
-        try:
-            found.append(f"{name} {version(name)}")
-        except PackageNotFoundError:  # OpenCV has other names, too
-            continue
-    return [f"Python {platform.python_version()}, {', '.join(found)}.", f"{platform.platform()}, {platform.machine()}."]
-
-
-def rate_words(study: Study) -> str:
-    """Return how learning rates were chosen."""
-    if len(study.learning_rates) == 1:
-        return f"Learning rate: {study.learning_rates[0]:g} for every arm; no other was tried."
-    rates = ", ".join(f"{rate:g}" for rate in study.learning_rates)
-    return (
-        f"Learning rate: every arm was tried with {rates}, each for {percent(study.tuning_share)} of the epochs with "
-        f"the first seed, and took the one that scores best on the validation set. The repetition of the base "
-        "takes the base's."
-    )
-
-
-def _matched_words(study: Study) -> str:
-    matches = {(arm.match.cost, arm.match.width, arm.match.tolerance): arm.match for arm in study.arms if arm.match}
-    if not matches:
-        return "nothing; every arm is as its options say, whatever it costs."
-    words = [
-        f"{_COST_NAMES[match.cost]}, by changing {match.width} until they are within {percent(match.tolerance)} of the "
-        "base's, or as near as widths allow"
-        for match in matches.values()
-    ]
-    free = [arm.name for arm in study.arms[1:] if arm.match is None and arm.name != AGAIN]
-    return "; ".join(words) + (f". Taken as they are: {', '.join(free)}." if free else ".")

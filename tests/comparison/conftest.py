@@ -6,6 +6,7 @@ What is true of its arms is planted: `concat` is better than the base by 0.03, `
 
 import json
 from dataclasses import dataclass
+from html.parser import HTMLParser
 from pathlib import Path
 
 import cv2
@@ -50,6 +51,61 @@ class MadeUp:
     prepared: Prepared
     arms: list[ArmResults]
     folder: Path
+
+
+class Page(HTMLParser):
+    """What a page holds: its tables as lists of rows, its texts and attributes; unclosed or misplaced tags fail."""
+
+    VOID = ("meta", "link", "img", "br")
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.tables, self.captions, self.attributes, self.scripts = [], [], [], [], []
+        self.ids = set()
+        self.feed(text)
+        assert not self.open
+
+    def handle_starttag(self, tag, attrs):
+        values = dict(attrs)
+        self.attributes += values.items()
+        if "id" in values:
+            assert values["id"] not in self.ids, values["id"]
+            self.ids.add(values["id"])
+        if tag not in self.VOID:
+            self.open.append(tag)
+        match tag:
+            case "table":
+                self.tables.append([])
+            case "caption":
+                self.captions.append("")
+            case "tr":
+                self.tables[-1].append([])
+            case "th" | "td":
+                assert tag == "td" or values["scope"] in ("col", "row")
+                self.tables[-1][-1].append("")
+            case "img":
+                assert values["alt"]
+                assert values["src"].startswith("data:image/jpeg;base64,")
+            case "script":
+                self.scripts.append("")
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if "script" in self.open:
+            self.scripts[-1] += data
+        elif "td" in self.open or "th" in self.open:
+            self.tables[-1][-1][-1] += data
+        elif "caption" in self.open:
+            self.captions[-1] += data
+
+    def rows_of(self, caption):
+        """Rows of the table with a caption that begins so, as name of the row to cells."""
+        number = next(number for number, text in enumerate(self.captions) if text.startswith(caption))
+        head, *rows = self.tables[number]
+        assert all(len(row) == len(head) for row in rows)
+        return {row[0]: dict(zip(head[1:], (cell.strip() for cell in row[1:]), strict=True)) for row in rows}
 
 
 def poses(rng):
@@ -169,7 +225,7 @@ def make_up(tmp_path_factory):
                 )
             cost = COSTS.get(name, 1.0)
             matched = study.arm(name).match is not None
-            tries = {} if name == AGAIN else {0.002: 0.51 + effect, 0.004: 0.5 + effect}
+            tries = {0.002: 0.51 + effect, 0.004: 0.5 + effect}
             arms.append(
                 ArmResults(
                     name,
@@ -198,6 +254,12 @@ def make_up(tmp_path_factory):
 def made_up(make_up):
     """The study with all of its five seeds."""
     return make_up()
+
+
+@pytest.fixture(scope="session")
+def read_page():
+    """The class that takes a report's page apart."""
+    return Page
 
 
 def write_answers(run, points):

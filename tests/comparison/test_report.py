@@ -3,7 +3,6 @@ import html
 import json
 import re
 from dataclasses import replace
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
@@ -11,62 +10,11 @@ import pytest
 from densezoo.comparison.conclusions import conclude
 from densezoo.comparison.findings import judge
 from densezoo.comparison.ledger import Ledger
-from densezoo.comparison.power import SeedsNeeded
 from densezoo.comparison.report import write_report
-from densezoo.comparison.report_blocks import Cell, Code, Section, Table, Text, markdown
-from densezoo.comparison.report_words import seeds_words
 from densezoo.comparison.study import AGAIN
 from densezoo.errors import ConfigError
 
 METRIC = "pose/PCK@0.2"
-
-
-class Page(HTMLParser):
-    """What a page holds: its tables as lists of rows, its texts and attributes; unclosed or misplaced tags fail."""
-
-    VOID = ("meta", "link", "img", "br")
-
-    def __init__(self, text):
-        super().__init__()
-        self.open, self.tables, self.captions, self.attributes, self.scripts = [], [], [], [], []
-        self.ids = set()
-        self.feed(text)
-        assert not self.open
-
-    def handle_starttag(self, tag, attrs):
-        values = dict(attrs)
-        self.attributes += values.items()
-        if "id" in values:
-            assert values["id"] not in self.ids, values["id"]
-            self.ids.add(values["id"])
-        if tag not in self.VOID:
-            self.open.append(tag)
-        match tag:
-            case "table":
-                self.tables.append([])
-            case "caption":
-                self.captions.append("")
-            case "tr":
-                self.tables[-1].append([])
-            case "th" | "td":
-                assert tag == "td" or values["scope"] in ("col", "row")
-                self.tables[-1][-1].append("")
-            case "img":
-                assert values["alt"]
-                assert values["src"].startswith("data:image/jpeg;base64,")
-            case "script":
-                self.scripts.append("")
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if "script" in self.open:
-            self.scripts[-1] += data
-        elif "td" in self.open or "th" in self.open:
-            self.tables[-1][-1][-1] += data
-        elif "caption" in self.open:
-            self.captions[-1] += data
 
 
 def report(made_up, folder, arms=None, study=None):
@@ -81,16 +29,8 @@ def written(made_up, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def page(written):
-    return Page(written["html"])
-
-
-def rows_of(page, caption):
-    """Rows of the table with a caption that begins so, as name of the row to cells."""
-    number = next(number for number, text in enumerate(page.captions) if text.startswith(caption))
-    head, *rows = page.tables[number]
-    assert all(len(row) == len(head) for row in rows)
-    return {row[0]: dict(zip(head[1:], (cell.strip() for cell in row[1:]), strict=True)) for row in rows}
+def page(written, read_page):
+    return read_page(written["html"])
 
 
 def test_the_answer_says_what_was_planted(written):
@@ -106,20 +46,6 @@ def test_the_answer_says_what_was_planted(written):
     for line in found["answer"]:
         assert line in written["markdown"].replace("\\", "")
         assert html.escape(line).replace("&#x27;", "&#39;") in written["html"]
-
-
-@pytest.mark.parametrize(
-    ("seeds", "largest", "words"),
-    [
-        (5, 1.0, "Its 5 seeds would find"),
-        (9, 1.0, "about 9 seeds are needed; there are 5."),
-        (None, 1e-9, "more test images are needed"),
-        (None, 1.0, "not known"),
-    ],
-)
-def test_an_undecided_arm_says_what_it_takes(made_up, seeds, largest, words):
-    comparison = conclude(made_up.arms, made_up.study, True).comparisons[2]
-    assert words in seeds_words(replace(comparison, needed=SeedsNeeded(seeds, largest)), 0.02)
 
 
 def test_the_summary_has_every_number(made_up, written):
@@ -152,7 +78,7 @@ def test_scores_have_a_row_for_each_arm_seed_and_image(made_up, written):
 
 
 def test_tables_hold_the_numbers(made_up, page):
-    ranking = rows_of(page, f"{METRIC} on the test set")
+    ranking = page.rows_of(f"{METRIC} on the test set")
     assert list(ranking) == ["concat", "gated", "weighted", "sum", AGAIN, "none"]
     first = made_up.arms[1]
     scores = [run.scores[METRIC] for run in first.runs.values()]
@@ -162,21 +88,21 @@ def test_tables_hold_the_numbers(made_up, page):
     assert ranking["concat"]["million MACs"] == f"{first.cost.macs / 1e6:.1f}"
     assert ranking["sum"]["difference from the base"] == "base"
     assert ranking[AGAIN]["adjusted p"] != "–"
-    parts = rows_of(page, "Differences from sum in the parts")
+    parts = page.rows_of("Differences from sum in the parts")
     assert len(parts) == 14
     knee = [run.scores[f"{METRIC}/left_knee"] for run in made_up.arms[4].runs.values()]
     base = [run.scores[f"{METRIC}/left_knee"] for run in made_up.arms[0].runs.values()]
     assert parts["left_knee"]["none"].startswith(f"{np.mean(knee) - np.mean(base):+.3f} (")
-    runs = rows_of(page, f"{METRIC} of every run")
+    runs = page.rows_of(f"{METRIC} of every run")
     assert runs["gated"]["seed 4"] == f"{made_up.arms[3].runs[4].scores[METRIC]:.4f}"
-    curves = rows_of(page, f"validation {METRIC} by epoch")
+    curves = page.rows_of(f"validation {METRIC} by epoch")
     assert list(curves) == ["3", "6", "9", "12"]
     at_end = [run.log[-1]["scores"][METRIC] for run in first.runs.values()]
     assert curves["12"]["concat"] == f"{np.mean(at_end):.4f} ± {np.std(at_end, ddof=1):.4f}"
-    assert rows_of(page, "Validation score of every try")["none"] == {
+    assert page.rows_of("Validation score of every try")["none"] == {
         "rate 0.002": "0.4600", "rate 0.004": "0.4500", "chosen": "0.002",
     }  # fmt: skip
-    widths = rows_of(page, "Arms")
+    widths = page.rows_of("Arms")
     assert widths["concat"]["width"] == "neck.channels=65"
     assert widths["concat"]["matched cost over the base's"] == "1.012"
 
@@ -205,6 +131,20 @@ def test_the_page_needs_nothing_else(page, written):
     assert len(written["html"]) < 9_000_000
 
 
+def test_commands_begin_with_that_of_the_whole_study(written):
+    commands = written["markdown"].partition("Every command:\n\n```text\n")[2].partition("\n```")[0].splitlines()
+    assert commands[:2] == [
+        "densezoo compare configs/compare/fusion.py --work-dir runs/fusion",
+        "densezoo compare configs/compare/fusion.py --work-dir runs/fusion --unit sum/seed-0",
+    ]
+    assert len(commands) == 1 + 30
+
+
+def test_the_base_is_shown_with_the_rate_that_it_was_trained_with(written):
+    config = written["markdown"].partition("Config of sum:\n\n")[2].partition("\n```\n")[0]
+    assert "'lr': 0.002" in config
+
+
 def test_pictures_are_beside_the_text(written):
     names = re.findall(r"\]\((pictures/[^)]+)\)", written["markdown"])
     assert len(names) == 8
@@ -225,7 +165,7 @@ def test_a_newer_report_takes_the_place_of_the_last(made_up, tmp_path):
     assert not [path for path in tmp_path.rglob("*") if "partial" in path.name]
 
 
-def test_one_seed_concludes_nothing(make_up, tmp_path):
+def test_one_seed_concludes_nothing(make_up, tmp_path, read_page):
     one = make_up(1)
     paths = report(one, tmp_path)
     text = paths["markdown"].read_text()
@@ -234,12 +174,12 @@ def test_one_seed_concludes_nothing(make_up, tmp_path):
     assert not re.search(r"is better than|is worse than|ties with|is undecided", text)
     found = json.loads(paths["summary"].read_text())
     assert {each["difference"]["p"] for each in found["comparisons"]} == {None}
-    ranking = rows_of(Page(paths["html"].read_text()), METRIC)
+    ranking = read_page(paths["html"].read_text()).rows_of(METRIC)
     assert ranking["concat"]["verdict"] == "nothing can be concluded"
     assert ranking["concat"]["sd over seeds"] == "–"
 
 
-def test_incomplete_studies_say_so(made_up, tmp_path):
+def test_incomplete_studies_say_so(made_up, tmp_path, read_page):
     arms = [*made_up.arms]
     arms[1] = replace(arms[1], runs={}, learning_rate=None, tries={}, failed={"concat/lr-0.002": "no memory <here>"})
     arms[2] = replace(
@@ -248,11 +188,11 @@ def test_incomplete_studies_say_so(made_up, tmp_path):
     arms[5] = replace(arms[5], runs={})
     assert Ledger(tmp_path).claim("weighted/seed-3", "densezoo compare --unit weighted/seed-3")
     paths = report(made_up, tmp_path, arms)
-    page = Page(paths["html"].read_text())
+    page = read_page(paths["html"].read_text())
     text = paths["markdown"].read_text()
     assert "Only 17 of 30 runs are finished" in text
     assert "concat: nothing can be concluded, since there is no seed that both have finished." in text
-    missing = {name: row["why"] for name, row in rows_of(page, "Runs that are missing").items()}
+    missing = {name: row["why"] for name, row in page.rows_of("Runs that are missing").items()}
     assert missing["concat/lr-0.002"] == "no memory <here>"
     assert missing["concat/lr-0.004"] == missing["concat/seed-0"] == "not begun"
     assert missing["weighted/seed-2"] == "diverged"
@@ -263,49 +203,22 @@ def test_incomplete_studies_say_so(made_up, tmp_path):
         "1 of the 5 runs of weighted failed: weighted/seed-2. It is judged by the others alone, and an arm that fails "
         "where it is at its worst looks better than it is."
     ]
-    ranking = rows_of(page, METRIC)
+    ranking = page.rows_of(METRIC)
     assert list(ranking)[-2:] == ["concat", AGAIN]
     assert ranking["weighted"]["runs"] == "2 of 5"
     assert "--unit weighted/seed-3" in text
 
 
-def test_few_groups_of_images_are_a_doubt(made_up, tmp_path):
-    for clusters, few in ((9, True), (10, False)):
-        arms = [
-            replace(arm, runs={seed: replace(run, clusters=clusters) for seed, run in arm.runs.items()})
-            for arm in made_up.arms
-        ]
-        text = report(made_up, tmp_path, arms)["markdown"].read_text()
-        assert (f"only {clusters} independent groups of test images" in text) == few
-
-
-def test_a_rate_beyond_which_none_was_tried_is_a_doubt(made_up, tmp_path):
-    study = replace(made_up.study, learning_rates=[0.001, 0.002, 0.004])
-    arms = [replace(arm, tries={}) for arm in made_up.arms]  # all took 0.002, which is in the middle
-    assert (
-        "learning rate that was tried"
-        not in report(replace(made_up, study=study), tmp_path, arms)["markdown"].read_text()
-    )
-    arms[0] = replace(arms[0], learning_rate=0.004, tries={0.002: 0.5, 0.004: 0.6})
-    arms[2] = replace(arms[2], learning_rate=0.004, tries={0.002: 0.5, 0.004: 0.6})
-    arms[3] = replace(arms[3], learning_rate=0.001, tries={0.001: 0.5, 0.002: 0.4})
-    found = json.loads(report(replace(made_up, study=study), tmp_path, arms)["summary"].read_text())["answer"]
-    assert [line.partition(".")[0] for line in found if "learning rate that was tried" in line] == [
-        f"{arms[3].name} chose the lowest learning rate that was tried, 0",
-        f"{arms[0].name}, {arms[2].name} chose the highest learning rate that was tried, 0",
-    ]
-
-
-def test_a_study_that_has_only_begun_has_a_report(made_up, tmp_path):
+def test_a_study_that_has_only_begun_has_a_report(made_up, tmp_path, read_page):
     paths = report(made_up, tmp_path, [replace(arm, runs={}, tries={}, learning_rate=None) for arm in made_up.arms])
-    page = Page(paths["html"].read_text())
+    page = read_page(paths["html"].read_text())
     assert json.loads(page.scripts[0]) == {}
     assert "Only 0 of 30 runs are finished" in paths["markdown"].read_text()
     assert json.loads(paths["summary"].read_text())["arms"][0]["score"]["mean"] is None
     assert paths["scores"].read_text() == "arm,seed,image_id\n"
 
 
-def test_scores_that_are_no_numbers_do_not_stop_a_report(made_up, tmp_path):
+def test_scores_that_are_no_numbers_do_not_stop_a_report(made_up, tmp_path, read_page):
     nan = float("nan")
     arms = [
         replace(arm, runs={seed: replace(run, scores={METRIC: nan, f"{METRIC}/neck": nan}, draws=run.draws * nan,
@@ -315,7 +228,7 @@ def test_scores_that_are_no_numbers_do_not_stop_a_report(made_up, tmp_path):
     arms[1] = replace(arms[1], tries={0.002: nan})
     paths = report(made_up, tmp_path, arms)
     assert "is not a number" in paths["markdown"].read_text()
-    assert rows_of(Page(paths["html"].read_text()), "Validation score of every try")["concat"] == {
+    assert read_page(paths["html"].read_text()).rows_of("Validation score of every try")["concat"] == {
         "rate 0.002": "no score", "rate 0.004": "–", "chosen": "0.002",
     }  # fmt: skip
     assert paths["scores"].read_text().splitlines()[1] == "sum,0,1,"
@@ -332,11 +245,10 @@ def test_pictures_that_cannot_be_drawn_leave_the_numbers(made_up, tmp_path):
     assert not (tmp_path / "pictures").exists()
 
 
-def test_all_pairs_have_a_matrix(made_up, tmp_path):
+def test_all_pairs_have_a_matrix(made_up, tmp_path, read_page):
     study = replace(made_up.study, all_pairs=True)
-    matrix = rows_of(
-        Page(report(made_up, tmp_path, study=study)["html"].read_text()), "Difference of the arm in the row"
-    )
+    page = read_page(report(made_up, tmp_path, study=study)["html"].read_text())
+    matrix = page.rows_of("Difference of the arm in the row")
     assert matrix["none"]["concat"].startswith("▼ -0.0")
     assert matrix["concat"]["none"] == matrix["none"]["concat"].replace("▼ -", "▲ +").replace("worse", "better")
     assert matrix["sum"]["sum"] == "same"
@@ -345,7 +257,7 @@ def test_all_pairs_have_a_matrix(made_up, tmp_path):
 HOSTILE = "</script><script>alert(1)</script><b>&amp; `|*_x_*[y](z)"
 
 
-def test_words_of_users_stay_words(made_up, tmp_path):
+def test_words_of_users_stay_words(made_up, tmp_path, read_page):
     arms = [
         replace(
             arm,
@@ -360,23 +272,15 @@ def test_words_of_users_stay_words(made_up, tmp_path):
     ]
     paths = report(made_up, tmp_path, arms, replace(made_up.study, name=HOSTILE, path=HOSTILE))
     text = paths["html"].read_text()
-    page = Page(text)  # tags are balanced
+    page = read_page(text)  # tags are balanced
     assert len(page.scripts) == 3
     assert "<script>alert" not in text
-    assert list(rows_of(page, "Differences from sum in the parts")) == [HOSTILE]
+    assert list(page.rows_of("Differences from sum in the parts")) == [HOSTILE]
     assert json.loads(page.scripts[0])["parts"]["figures"]["concat"]["data"][0]["y"] == [
         html.escape(HOSTILE, quote=False)
     ]
     inside_code = paths["markdown"].read_text().split("```")
     assert all("<script>" not in part and "<b>" not in part for part in inside_code[::2])
-
-
-def test_markdown_escapes_what_it_would_read():
-    text = markdown("a_b *c*", [Section("k", "_x_ left_hip", [Text("a | b <i> `c` [d](e)"), Code("t", "``` x")])])
-    assert text.startswith("# a_b \\*c\\*\n\n## \\_x\\_ left_hip\n\na \\| b &lt;i&gt; \\`c\\` \\[d\\](e)\n\n")
-    assert "````text\n``` x\n````" in text
-    table = markdown("t", [Section("k", "s", [Table("c", ["a", "b"], [[Cell("x|y\nz"), Cell("tie", 1, "tie")]])])])
-    assert "| x\\|y z | ≈ tie |" in table
 
 
 def test_a_folder_that_cannot_be_written_is_said(made_up, tmp_path):
