@@ -258,6 +258,7 @@ class Metric(Protocol):
     primary: str
     """The key of `compute` that ranks models."""
     higher_is_better: bool
+    """Of `primary`, and of all other keys but those in `opposite_scores`, a frozenset, where a class has that."""
 
     def update(self, predictions: list[Prediction], samples: list[Sample]) -> None:
         """Add records. Predictions are in network pixels; samples carry `to_original` and `truth`."""

@@ -219,8 +219,9 @@ def choose_best(tasks: Mapping[str, ScoredTask], best: str | Sequence[str] | Non
     for name, task in tasks.items():
         for metric in task.metrics():
             # the primary score first: without another word it is the one that ranks
-            keys = dict.fromkeys([metric.primary, *metric.compute()], metric.higher_is_better)
-            add_scores(names, name, metric, keys)
+            opposite: frozenset[str] = getattr(metric, "opposite_scores", frozenset())
+            keys = dict.fromkeys([metric.primary, *metric.compute()])
+            add_scores(names, name, metric, {key: metric.higher_is_better == (key not in opposite) for key in keys})
     if not names:
         raise ConfigError("no task has a metric, so no checkpoint can be the best; give metrics=[dict(type='PCK')]")
     chosen = [next(iter(names))] if best is None else [best] if isinstance(best, str) else list(best)

@@ -44,17 +44,19 @@ def bring_to_image(maps: Tensor, grid: Grid, size: tuple[int, int]) -> Tensor:
 def bring_to_grid(maps: Tensor, grid: Grid, other: Grid) -> Tensor:
     """Interpolate maps (N, C, h, w) on `grid` at the centres of another grid's cells, bilinear: (N, C, h', w').
 
-    Both lie in one image. Beyond the outermost centres their values go on.
+    Both lie in one image. Beyond the outermost centres their values go on to the map's edge, and cells beyond that, of
+    which the map says nothing, are NaN.
     """
     x, y = (
         ((torch.arange(cells, device=maps.device) + 0.5) * other.stride + there - here) / grid.stride
         for cells, there, here in zip(reversed(other.size), other.origin, grid.origin, strict=True)
     )
-    return _sample(maps, x, y)
+    across, down = (x >= 0) & (x <= grid.size[1]), (y >= 0) & (y <= grid.size[0])
+    return _sample(maps, x, y).where(down[:, None] & across, torch.nan)
 
 
 def average_views(views: Sequence[tuple[Maps, Grid]]) -> tuple[Maps, Grid]:
-    """Average activated maps of several views of the same images on the grid of the first.
+    """Average activated maps of several views of the same images on the grid of the first, each where it reaches.
 
     Args:
         views: maps and where their cells lie in the images; all views have the same maps.
@@ -64,7 +66,7 @@ def average_views(views: Sequence[tuple[Maps, Grid]]) -> tuple[Maps, Grid]:
         return maps, grid
     others = [{name: bring_to_grid(values, own, grid) for name, values in each.items()} for each, own in views[1:]]
     return {
-        name: torch.stack([values, *(each[name] for each in others)]).mean(0) for name, values in maps.items()
+        name: torch.stack([values, *(each[name] for each in others)]).nanmean(0) for name, values in maps.items()
     }, grid
 
 

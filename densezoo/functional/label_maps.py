@@ -18,6 +18,13 @@ IGNORE = 255
 """The label of pixels without one."""
 
 
+def enlarged(counts: Array, height: int, width: int) -> Array:
+    """Return counts (…, h, w) with zeros below and to the right of them, so that a map (height, width) fits."""
+    missing = [max(side - own, 0) for side, own in zip((height, width), counts.shape[-2:], strict=True)]
+    around = [(0, 0)] * (counts.ndim - 2) + [(0, side) for side in missing]
+    return np.pad(counts, around) if any(missing) else counts
+
+
 def warp_labels(labels: Array, affine: Array, size: tuple[int, int], outside: int) -> Array:
     """Resample a label map by the nearest pixel.
 

@@ -8,7 +8,8 @@ Deviations: who is too far from a person to be assigned is equally far from all 
 of a line of tags does not push everybody on to their neighbour, as sums of distances let it; two candidates with the
 same tag to the last bit are two people, where the code lets the second take the first's place; people that begin after
 the limit is reached are not refused but ranked, and the best are kept; of equal neighbours only the last is a peak, and
-peaks are found before heat is cut at 1.
+peaks are found before heat is cut at 1; a missing joint is looked for by the root of the mean square of the distances
+of tags in place of that of their sum, and a step between them outweighs any heat, as where people are found.
 """
 
 from collections.abc import Callable, Sequence

@@ -70,6 +70,7 @@ class PCK:
         self.joints = sorted({keypoint_index(name, meta) for name in named})
         self.prefix = _PREFIXES.get(normalizer, f"PCK_{normalizer}")
         self.primary = f"{self.prefix}@{self.threshold:g}"
+        self.opposite_scores = frozenset((f"{self.prefix}_skipped",))
 
     def update(self, predictions: list[Prediction], samples: list[Sample]) -> None:
         """Add the people of `samples`; see `JointErrors` for who is compared with whom.

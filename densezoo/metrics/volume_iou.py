@@ -45,6 +45,7 @@ class VolumeIoU:
     """
 
     higher_is_better = True
+    opposite_scores = frozenset(("surface_error", "surface_NME", "surface_missed"))
     primary = "IoU"
 
     def __init__(self, meta: DatasetMeta) -> None:

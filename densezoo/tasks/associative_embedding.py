@@ -16,6 +16,7 @@ Two people with a joint in one cell share its tag, so nothing can tell them apar
 found. Tags of different windows over an image mean nothing to each other, so windows are refused.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -101,8 +102,11 @@ class AssociativeEmbedding(FindsPoses):
             if number < 1:
                 raise ConfigError(f"AssociativeEmbedding: {name}={number} must be at least 1")
         for name, size in (("sigma", sigma), ("tag_threshold", tag_threshold)):
-            if size <= 0:
+            if not size > 0:
                 raise ConfigError(f"AssociativeEmbedding: {name}={size} must be above 0")
+        for name, weight in (("foreground", foreground), ("tag_weight", tag_weight)):
+            if not 0 <= weight < math.inf:
+                raise ConfigError(f"AssociativeEmbedding: {name}={weight} must be at least 0")
         super().__init__(num_keypoints, meta, metrics)
         self.outputs = {HEAT: num_keypoints, TAGS: num_keypoints}
         self.label = _label_of(person, meta)

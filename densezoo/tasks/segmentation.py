@@ -5,6 +5,7 @@ Fully convolutional networks (Long, Shelhamer, Darrell 2015, https://arxiv.org/a
 """
 
 import inspect
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -18,7 +19,7 @@ from densezoo.errors import ConfigError, DataError, near_names
 from densezoo.functional import segmentation_losses as losses
 from densezoo.functional.border_weights import BorderWeight
 from densezoo.functional.grids import at_cells, bring_to_image, covered, image_size
-from densezoo.functional.label_maps import IGNORE
+from densezoo.functional.label_maps import IGNORE, enlarged
 from densezoo.registry import METRICS, TASKS, check_arguments
 from densezoo.types import Array, Batch, DatasetMeta, Grid, Maps, Prediction, Sample, Targets
 
@@ -80,13 +81,19 @@ class Segmentation:
         for name in factors:
             if name not in LOSSES:
                 raise ConfigError(f"Segmentation: no loss={name!r}; {near_names(str(name), LOSSES)}")
-        if not factors or min(factors.values()) <= 0:
+        if not factors or not all(0 < factor < math.inf for factor in factors.values()):
             raise ConfigError(f"Segmentation: loss={loss!r} must name losses and factors above 0")
         if not 1 <= num_classes <= IGNORE:
             raise ConfigError(f"Segmentation: num_classes={num_classes} must be 1 to {IGNORE}")
         num_labels = max(num_classes, 2)
-        if class_weights is not None and (len(class_weights) != num_labels or min(class_weights) < 0):
-            raise ConfigError(f"Segmentation: class_weights must be {num_labels} numbers from 0, not {class_weights!r}")
+        if class_weights is not None and (
+            len(class_weights) != num_labels
+            or not all(0 <= weight < math.inf for weight in class_weights)
+            or not any(class_weights)
+        ):
+            raise ConfigError(
+                f"Segmentation: class_weights must be {num_labels} numbers from 0, and not all 0, not {class_weights!r}"
+            )
         if class_weights is not None and not set(factors) & set(PIXEL_LOSSES):
             raise ConfigError(f"Segmentation: class_weights belong to {' and '.join(PIXEL_LOSSES)}; take them out")
         if border_weight is not None and not set(factors) & set(PIXEL_LOSSES):
@@ -95,7 +102,7 @@ class Segmentation:
             raise ConfigError(
                 f"Segmentation: label_smoothing={label_smoothing} must be from 0 to below 1, and needs cross_entropy"
             )
-        if focal_gamma < 0:
+        if not focal_gamma >= 0:
             raise ConfigError(f"Segmentation: focal_gamma={focal_gamma} must be 0 or more")
         if not 0 <= ignore_index <= IGNORE:
             raise ConfigError(f"Segmentation: ignore_index={ignore_index} must be 0 to {IGNORE}")
@@ -103,6 +110,12 @@ class Segmentation:
             raise ConfigError(
                 "Segmentation: the data set names no semantic classes; give it semantic_classes=[…] if it has semantic "
                 "maps, or choose data with semantic maps"
+            )
+        if meta is not None and len(meta.semantic_classes) == 1:
+            raise ConfigError(
+                f"Segmentation: the semantic maps of the data set have one class, {meta.semantic_classes[0]!r}, which "
+                "leaves nothing to tell apart; name the background, too, such as classes=['background', …] of "
+                "LabelFolders or semantic_classes of CocoScenes"
             )
         if meta is not None and len(meta.semantic_classes) != num_labels:
             raise ConfigError(
@@ -239,13 +252,14 @@ class Segmentation:
         Raises:
             DataError: no sample has a labelled pixel.
         """
-        counts: Array | None = None
+        counts = np.zeros((self.num_labels, 0, 0), np.int32)
         for sample in samples:
             if "semantic" in sample:
-                labels = np.where(sample["semantic"] == self.ignore_index, IGNORE, sample["semantic"])
-                found = (labels == np.arange(self.num_labels)[:, None, None]).astype(np.int32)
-                counts = found if counts is None else _add(counts, found)
-        if counts is None or not counts.any():
+                labels = sample["semantic"]
+                counts = enlarged(counts, *labels.shape)
+                rows, columns = np.nonzero((labels != self.ignore_index) & (labels < self.num_labels))
+                counts[labels[rows, columns], rows, columns] += 1
+        if not counts.any():
             raise DataError("the most frequent label needs samples with semantic maps, and there is none")
         overall = counts.sum((1, 2)).argmax()
         return _prediction(np.where(counts.any(0), counts.argmax(0), overall).astype(np.uint8))
@@ -266,16 +280,6 @@ class Segmentation:
             own = {"ignore_index": self.ignore_index} if takes else {}
             built.append(METRICS.build(own | config, meta=self.meta))
         return built
-
-
-def _add(one: Array, other: Array) -> Array:
-    """Add (L, h, w) counts that begin at the same corner."""
-    if one.shape == other.shape:
-        return one + other
-    total = np.zeros(np.maximum(one.shape, other.shape), one.dtype)
-    for counts in (one, other):
-        total[:, : counts.shape[1], : counts.shape[2]] += counts
-    return total
 
 
 def _prediction(semantic: Array) -> Prediction:

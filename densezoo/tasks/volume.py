@@ -21,7 +21,7 @@ from densezoo.contracts import Metric
 from densezoo.errors import ConfigError, DataError
 from densezoo.functional.annotated import annotated
 from densezoo.functional.grids import bring_to_grid, bring_to_image, covered, image_size
-from densezoo.functional.label_maps import IGNORE
+from densezoo.functional.label_maps import IGNORE, enlarged
 from densezoo.functional.volumes import cell_means, stretch_slices
 from densezoo.registry import METRICS, TASKS
 from densezoo.types import Array, Batch, DatasetMeta, Grid, Maps, Prediction, Sample, Targets
@@ -163,7 +163,7 @@ class Volume:
         for sample in samples:
             if "volume" in sample:
                 height, width = sample["volume"].shape[1:]
-                total, count = _enlarged(total, height, width), _enlarged(count, height, width)
+                total, count = enlarged(total, height, width), enlarged(count, height, width)
                 total[:, :height, :width] += sample["volume"]
                 count[:height, :width] += 1
         if not count.any():
@@ -181,13 +181,6 @@ class Volume:
                 "Volume: a metric needs to know how thick slices are; build the model with the data set's meta"
             )
         return [METRICS.build(config, meta=self.meta) for config in self.metric_configs]
-
-
-def _enlarged(counts: Array, height: int, width: int) -> Array:
-    """Return counts (…, h, w) with zeros below and to the right of them, so that (height, width) fit."""
-    missing = [max(side - own, 0) for side, own in zip((height, width), counts.shape[-2:], strict=True)]
-    around = [(0, 0)] * (counts.ndim - 2) + [(0, side) for side in missing]
-    return np.pad(counts, around) if any(missing) else counts
 
 
 def _prediction(volume: Array) -> Prediction:

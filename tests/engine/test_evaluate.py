@@ -1,4 +1,5 @@
 from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -28,6 +29,7 @@ from densezoo.engine.evaluate import (
 from densezoo.errors import ConfigError, DataError
 from densezoo.metrics.box_ap import BoxAP
 from densezoo.metrics.pck import PCK
+from densezoo.metrics.volume_iou import VolumeIoU
 from densezoo.types import DatasetMeta, Prediction, Sample
 
 CPU = torch.device("cpu")
@@ -180,6 +182,16 @@ def test_several_scores_rank_by_their_mean_where_all_go_one_way(tiny_config):
         choose_best(model.tasks, ["pose/AP", "pose/NME_box"])
     with pytest.raises(ConfigError, match="must be scores"):
         choose_best(model.tasks, [])
+
+
+def test_a_metric_may_have_scores_of_both_directions():
+    metrics = [VolumeIoU(DatasetMeta(volume_slices=(12, 2.0)))]
+    tasks = {"head": SimpleNamespace(metrics=lambda: metrics)}
+    assert choose_best(tasks, None) == (["head/IoU"], True)
+    assert choose_best(tasks, "head/surface_error") == (["head/surface_error"], False)
+    assert choose_best(tasks, ["head/surface_NME", "head/surface_missed"])[1] is False
+    with pytest.raises(ConfigError, match="all better when higher, or all when lower"):
+        choose_best(tasks, ["head/IoU", "head/surface_error"])
 
 
 def test_semantic_maps_are_masks_of_labels_in_the_files_pixels():

@@ -2,7 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from densezoo.functional.grids import at_cells, bring_to_image, covered, image_size
+from densezoo.functional.grids import at_cells, average_views, bring_to_grid, bring_to_image, covered, image_size
 from densezoo.types import Grid
 
 CPU = torch.device("cpu")
@@ -42,6 +42,29 @@ def test_what_a_map_says_of_a_place_is_brought_to_that_place(grid, size):
     torch.testing.assert_close(found[:, inside], expected[:, inside])
     across, down = (x >= left) & (x < right), (y >= top) & (y < bottom)
     assert torch.equal(inside, down[:, None] & across)
+
+
+@pytest.mark.parametrize("other", [Grid(4, (5, 7)), Grid(3, (5, 8)), Grid(2.5, (4, 5), (3.0, 1.0)), Grid(8, (3, 4))])
+@pytest.mark.parametrize("grid", [Grid(2, (10, 14)), Grid(4, (5, 7)), Grid(8 / 3, (6, 9)), Grid(4, (3, 4), (5.0, 3.0))])
+def test_what_a_map_says_of_a_place_is_brought_to_the_cells_there(grid, other):
+    found = bring_to_grid(ramp(grid), grid, other)[0]
+    x, y = ramp(other)[0]
+    left, top = grid.origin
+    right, bottom = left + grid.size[1] * grid.stride, top + grid.size[0] * grid.stride
+    inside = (x >= left) & (x <= right) & (y >= top) & (y <= bottom)
+    half = grid.stride / 2
+    level = torch.stack([x.clamp(left + half, right - half), y.clamp(top + half, bottom - half)])
+    torch.testing.assert_close(found[:, inside], level[:, inside])
+    assert found[:, ~inside].isnan().all()  # of what lies beyond, the map says nothing
+
+
+def test_views_are_averaged_where_they_reach():
+    whole, middle = Grid(4, (6, 6)), Grid(4, (2, 3), (8.0, 4.0))
+    maps, grid = average_views([({"m": torch.ones(1, 1, 6, 6)}, whole), ({"m": torch.full((1, 1, 2, 3), 3.0)}, middle)])
+    assert grid == whole
+    expected = torch.ones(6, 6)
+    expected[1:3, 2:5] = 2
+    assert torch.equal(maps["m"][0, 0], expected)
 
 
 def test_a_whole_stride_is_plain_interpolation_with_gradients():

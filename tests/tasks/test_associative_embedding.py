@@ -268,6 +268,8 @@ def test_the_answer_without_an_image_is_one_mean_person():
         ({"num_keypoints": 0}, "num_keypoints=0 must be at least 1"),
         ({"max_people": 0}, "max_people=0"),
         ({"sigma": 0}, "sigma=0"),
+        ({"tag_weight": -1}, "tag_weight=-1 must be at least 0"),
+        ({"foreground": float("nan")}, "foreground=nan must be at least 0"),
         ({"tag_threshold": -1}, "tag_threshold=-1"),
         ({"meta": META}, "num_keypoints=17.*3 keypoints"),
         ({"num_keypoints": 3, "meta": DatasetMeta(classes=("people", "ball"), keypoint_names=META.keypoint_names)},

@@ -288,6 +288,10 @@ def test_the_unet_of_2015_answers_the_middle_of_an_image(size):
         ({"loss": {"dice": 0}}, "factors above 0"),
         ({"loss": {}}, "factors above 0"),
         ({"class_weights": [1, 2]}, "class_weights must be 3 numbers"),
+        ({"class_weights": [0, 0, 0]}, "not all 0"),
+        ({"class_weights": [1, 2, float("nan")]}, "class_weights must be 3 numbers"),
+        ({"loss": {"dice": float("nan")}}, "factors above 0"),
+        ({"num_classes": 1, "meta": DatasetMeta(semantic_classes=("vessel",))}, "one class, 'vessel'.*name the backgr"),
         ({"class_weights": [1, 2, 3], "loss": "dice"}, "class_weights belong to"),
         ({"label_smoothing": 1.0}, "label_smoothing=1.0"),
         ({"label_smoothing": 0.1, "loss": "focal"}, "needs cross_entropy"),
@@ -299,7 +303,7 @@ def test_the_unet_of_2015_answers_the_middle_of_an_image(size):
 )
 def test_impossible_values_say_how(arguments, message):
     with pytest.raises(ConfigError, match=message):
-        Segmentation(3, **arguments)
+        Segmentation(**{"num_classes": 3, **arguments})
     with pytest.raises(ConfigError, match="num_classes=0"):
         Segmentation(0)
     with pytest.raises(ConfigError, match="metric"):
