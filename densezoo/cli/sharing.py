@@ -1,8 +1,8 @@
 """Say for each task what sharing a network cost or gained, from the tests of a shared and of single networks.
 
-The runs may differ in their tasks alone, so that budgets are equal; where the shared run has a list of test sets, a
-single one has the entry for its task. Mind what best.pt of the shared run follows
-(engine.best): where that is one task, the others are better compared by last.pt.
+The runs may differ in their tasks alone, so that budgets are equal; where the shared run has a list of data sets, a
+single one has the entry for its task. Mind what best.pt of the shared run follows (engine.best): where that is one
+task, the others are better compared by last.pt.
 
 Example:
   densezoo test configs/multi/pose_boxes_masks_synthetic.py runs/shared/checkpoints/best.pt --intervals 1000

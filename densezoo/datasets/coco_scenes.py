@@ -80,8 +80,8 @@ class CocoScenes:
             semantic_classes: names of the values of the maps, from 0; a map with any other value but 255 is an error.
             semantic_from_masks: draw semantic maps from the instances' masks instead: 0 is background, categories count
                 from 1, smaller instances lie on top, crowds are 255.
-            semantic_categories: names of the categories to draw, in the order of their labels; None draws all. Others
-                are background.
+            semantic_categories: names of the categories to draw, in the order of their labels; None draws those of
+                `categories`, or all. Others are background.
             keep_empty: whether images without annotations are samples.
             keypoint_category: whose keypoints to read; needed where categories differ in their keypoints.
             num_keypoints: K, to have it checked against the file.
@@ -107,7 +107,7 @@ class CocoScenes:
             semantic_ignore,
             semantic_classes,
             semantic_from_masks,
-            semantic_categories,
+            categories if semantic_categories is None and semantic_from_masks else semantic_categories,
         )
         names = self._semantic.classes if self._semantic is not None else ()
         self.meta = replace(meta, keypoint_shift=keypoint_shift, semantic_classes=names)

@@ -131,8 +131,9 @@ def merge_metas(metas: Mapping[str, DatasetMeta]) -> DatasetMeta:
             if field in _ALIKE and value != known[0][1]:
                 word = field.replace("_", " ")
                 raise ConfigError(
-                    f"{known[0][0]} has the {word} {list(known[0][1])}, {name} has {list(value)}; mix sets with the "
-                    "same, or say with only=['semantic'], say, what a set is there for"
+                    f"{known[0][0]} has the {word} {list(known[0][1])}, {name} has {list(value)}; one network has one "
+                    f"list of {word}: mix sets that have the same, or take those annotations out of one of them, such "
+                    "as by only=['boxes']"
                 )
         if known:
             merged[field] = known[0][1]

@@ -118,7 +118,12 @@ def compare(shared: ScoredRun, singles: Mapping[str, ScoredRun]) -> Comparison:
             raise ConfigError(f"{single.folder} is of several tasks; give the test of a network for {task!r} alone")
         differences += [f"{task}: {key}" for key in _differing(shared, single, task)]
         images = [record.training["images"] for record in (shared, single)]
-        if images[0] != images[1]:  # one config can stop early
+        if _learns_from_several(shared.training["config"]):
+            notes.append(
+                f"{task}: {images[0]} training images of all data sets shared, {images[1]} single; how many of them "
+                "the task has learned from is not recorded"
+            )
+        elif images[0] != images[1]:  # one config can stop early
             differences.append(f"{task}: training images ({images[0]} shared, {images[1]} single)")
         names = [name for name in single.scores if name in shared.scores and name.startswith(f"{task}/")]
         ends, note = _paired(shared, single, names)
@@ -144,15 +149,28 @@ def _differing(shared: ScoredRun, single: ScoredRun, task: str) -> list[str]:
 
 
 def _with_sets_of(shared: Mapping[str, Any], single: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a shared run's config with the single one's evaluation sets in the place of lists that hold them.
+    """Return a shared run's config with the single one's data sets in place of lists, or mixed ones, that hold them.
 
-    A list has one set that is annotated for a task. That of the single run is, so it is that one.
+    Of a list one set is annotated for a task. That of the single run is, so it is that one.
     """
     held = {}
-    for key in ("val_data", "test_data"):
-        if isinstance(shared.get(key), list) and single.get(key) in shared[key]:
+    for key in ("train_data", "val_data", "test_data"):
+        if single.get(key) in _members(shared.get(key)):
             held[key] = single[key]
     return {**shared, **held}
+
+
+def _members(data: Any) -> list[Any]:
+    """Return the sets of a list or of a mixed set; none of any other."""
+    if isinstance(data, Mapping):
+        return list(data.get("sources", [])) if data.get("type") == "Mixed" else []
+    return list(data or [])
+
+
+def _learns_from_several(config: Mapping[str, Any]) -> bool:
+    """Whether a training's images are of data sets that differ: one set several times is one set."""
+    sets = _members(config.get("train_data"))
+    return any(each != sets[0] for each in sets)
 
 
 def _same_test_set(shared: ScoredRun, single: ScoredRun) -> bool:

@@ -15,12 +15,13 @@ def commonest_pose(samples: Iterable[Sample]) -> Prediction:
     labels takes the mean of the others.
 
     Args:
-        samples: of one size. Crowds, boxes without an area, and objects without a labelled keypoint are left out.
+        samples: of one size. Crowds, boxes without an area, and objects without a labelled keypoint are left out. Where
+            boxes are not annotated, the extents of the labelled keypoints take their place.
 
     Raises:
         DataError: no sample has such an object.
     """
-    posed = [_posed(sample) for sample in samples if "boxes" in sample and "keypoints" in sample]
+    posed = [_posed(sample) for sample in samples if "keypoints" in sample]
     prediction = commonest_box(posed)
     (low, high), label = prediction["boxes"].reshape(2, 2), prediction["labels"][0]
     total, count = 0.0, 0
@@ -39,10 +40,20 @@ def commonest_pose(samples: Iterable[Sample]) -> Prediction:
 
 def _posed(sample: Sample) -> Sample:
     """Return a sample without its image, and without the objects that are left out."""
-    boxes, keypoints = sample["boxes"], sample["keypoints"]
-    labelled, has_area = (keypoints[..., 2] > 0).any(axis=1), (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+    keypoints = sample["keypoints"]
+    seen = keypoints[..., 2:] > 0
+    labelled: Array = np.any(keypoints[..., 2] > 0, axis=1)
+    boxes = sample["boxes"] if "boxes" in sample else _extents(keypoints[..., :2], seen)
+    labels = sample.get("labels", np.zeros(len(boxes), np.int64))
+    has_area = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
     chosen: Array = labelled & has_area & ~sample.get("crowd", np.zeros(len(boxes), bool))
     kept = sample.copy()
     kept["image"], kept["crowd"] = np.zeros((0, 0, 3), np.uint8), np.zeros(int(chosen.sum()), bool)
-    kept["boxes"], kept["labels"], kept["keypoints"] = boxes[chosen], sample["labels"][chosen], keypoints[chosen]
+    kept["boxes"], kept["labels"], kept["keypoints"] = boxes[chosen], labels[chosen], keypoints[chosen]
     return kept
+
+
+def _extents(points: Array, seen: Array) -> Array:
+    """Return (P, 4) boxes around points (P, K, 2) that are seen, (P, K, 1) bool; infinite and empty without any."""
+    low, high = points.min(1, where=seen, initial=np.inf), points.max(1, where=seen, initial=-np.inf)
+    return np.concatenate([low, high], 1)

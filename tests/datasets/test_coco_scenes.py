@@ -191,6 +191,8 @@ def test_only_the_categories_that_are_asked_for(scene, write_coco):
     assert "2 annotations of another category (left out)" in birds.input_notes()[0]
     assert len(CocoScenes(**scene, categories=["car", "bird"])) == len(birds) == 2
     assert len(CocoScenes(**scene, categories=["bird"], keep_empty=False)) == 1
+    drawn = CocoScenes(**scene, categories=["car"], semantic_from_masks=True)
+    assert drawn.meta.semantic_classes == ("background", "car")
     cars = CocoScenes(**scene, categories=["car"], masks=True)
     assert (cars.meta.classes, cars.meta.num_keypoints) == (("car",), 0)
     assert cars.truth(0)["crowd"].tolist() == [True, False]

@@ -101,6 +101,19 @@ def test_of_a_list_of_test_sets_the_one_of_the_single_run_counts(write_test):
     assert found.notes == ["pose: no intervals, since the two tests are of different data sets"]
 
 
+@pytest.mark.parametrize("mixed", [False, True])
+def test_a_network_on_several_data_sets_is_compared_with_one_on_its_own(write_test, mixed):
+    own, other = {"type": "Synthetic", "num_images": 8}, {"type": "Synthetic", "num_images": 9, "only": ["semantic"]}
+    train = {"type": "Mixed", "sources": [own, other], "weights": [1, 1]} if mixed else [own, other]
+    shared = write_test("shared", ["pose", "other"], {"pose/AP": 0.5}, images=51, train_data=train)
+    single = write_test("single", ["pose"], {"pose/AP": 0.375}, train_data=own)
+    found = compare(read_test(shared), {"pose": read_test(single)})
+    assert found.differences == []
+    assert found.notes[0].startswith("pose: 51 training images of all data sets shared, 24 single; how many of them")
+    elsewhere = write_test("elsewhere", ["pose"], {"pose/AP": 0.375}, train_data={**own, "num_images": 7})
+    assert "pose: train_data" in " ".join(compare(read_test(shared), {"pose": read_test(elsewhere)}).differences)
+
+
 def test_a_run_that_stopped_early_is_named_with_its_images(write_test):
     shared = read_test(write_test("shared", ["pose", "other"], {"pose/AP": 0.5}))
     single = read_test(write_test("pose", ["pose"], {"pose/AP": 0.5}, images=16))

@@ -15,6 +15,13 @@ def sample(boxes, labels, keypoints, crowd=None):
     }
 
 
+def test_without_boxes_people_reach_as_far_as_their_joints():
+    joints = np.float32([[[2, 4, 2], [12, 24, 1], [99, 99, 0]], [[0, 0, 0]] * 3])
+    prediction = commonest_pose([{"image": np.zeros((9, 9, 3), np.uint8), "keypoints": joints}])
+    assert prediction["boxes"].tolist() == [[2, 4, 12, 24]]
+    assert prediction["keypoints"][0, :2].tolist() == [[2, 4, 1], [12, 24, 1]]
+
+
 def test_the_mean_pose_stands_in_the_mean_box_of_the_class_that_has_poses():
     """Class 0 is the most frequent, but only class 2 has poses; the third keypoint is labelled nowhere."""
     nothing = [[0, 0, 0]] * 3
