@@ -12,6 +12,7 @@ from densezoo.comparison.report_numbers import COSTS, CurvePoint, Interval, Poin
 from densezoo.comparison.report_words import p_text, percent, signed, span
 from densezoo.comparison.statistics import Verdict
 from densezoo.comparison.study_results import ArmResults
+from densezoo.comparison.units import SEED, Unit
 
 _OPPOSITE: dict[Verdict, Verdict] = {"better": "worse", "worse": "better", "tie": "tie", "undecided": "undecided"}
 
@@ -251,7 +252,7 @@ def arms_table(found: Findings) -> Table:
 
 def units_table(found: Findings) -> Table:
     """Return how every unit went, folded."""
-    seconds = {f"{arm.name}/seed-{seed}": run.seconds for arm in found.arms for seed, run in arm.runs.items()}
+    seconds = {Unit(arm.name, SEED, seed).name: run.seconds for arm in found.arms for seed, run in arm.runs.items()}
     seconds |= {name: result.seconds for name, result in found.results.items() if result.seconds is not None}
     rows = []
     for unit, how in found.units.items():

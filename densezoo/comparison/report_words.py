@@ -6,7 +6,7 @@ from densezoo.comparison.conclusions import Comparison
 from densezoo.comparison.findings import Findings
 from densezoo.comparison.power import MOST_SEEDS, POWER
 from densezoo.comparison.report_blocks import MARKS
-from densezoo.comparison.units import SEED
+from densezoo.comparison.units import SEED, Unit
 
 FEW_CLUSTERS = 10
 """Of test images, below which the draws tell too little of others."""
@@ -153,7 +153,7 @@ def _other_rate_words(found: Findings) -> list[str]:
     """Return which runs had another learning rate than the one that their arm's tries choose."""
     lines = []
     for arm in found.arms:
-        results = [found.results.get(f"{arm.name}/{SEED}-{seed}") for seed in sorted(arm.runs)]
+        results = [found.results.get(Unit(arm.name, SEED, seed).name) for seed in sorted(arm.runs)]
         known = [result for result in results if result is not None and arm.learning_rate is not None]
         other = {result.unit: result.learning_rate for result in known if result.learning_rate != arm.learning_rate}
         if other:
@@ -168,7 +168,7 @@ def _other_rate_words(found: Findings) -> list[str]:
 
 def _device_words(found: Findings) -> list[str]:
     """Return on which devices runs were computed, where that is more than one."""
-    names = [f"{arm.name}/{SEED}-{seed}" for arm in found.arms for seed in arm.runs]
+    names = [Unit(arm.name, SEED, seed).name for arm in found.arms for seed in arm.runs]
     devices = sorted({found.results[name].device for name in names if name in found.results})
     if len(devices) < 2:
         return []
