@@ -9,7 +9,8 @@ of a line of tags does not push everybody on to their neighbour, as sums of dist
 same tag to the last bit are two people, where the code lets the second take the first's place; people that begin after
 the limit is reached are not refused but ranked, and the best are kept; of equal neighbours only the last is a peak, and
 peaks are found before heat is cut at 1; a missing joint is looked for by the root of the mean square of the distances
-of tags in place of that of their sum, and a step between them outweighs any heat, as where people are found.
+of tags in place of that of their sum, and a step between them outweighs any heat, as where people are found; a missing
+joint is refined by its own rows, where the code takes the row of the number of joints for those further down.
 """
 
 from collections.abc import Callable, Sequence
