@@ -8,6 +8,8 @@ from torch import Tensor
 
 from densezoo.types import Grid, Maps
 
+_CHANNELS_AT_A_TIME = 32
+
 
 def image_size(grid: Grid) -> tuple[int, int]:
     """Return (height, width) of the image that a grid lies in."""
@@ -39,6 +41,21 @@ def bring_to_image(maps: Tensor, grid: Grid, size: tuple[int, int]) -> Tensor:
         around = (left, size[1] - left - columns, top, size[0] - top - rows)
         return F.pad(maps, around) if any(around) else maps
     return _sample(maps, *_places(grid, size, maps.device))
+
+
+def highest_in_image(maps: Tensor, grid: Grid, size: tuple[int, int]) -> Tensor:
+    """Say which channel is the highest at every pixel: the argmax of `bring_to_image`, some channels at a time.
+
+    So memory does not grow with their number. Of equal ones it is the first. Returns (N, height, width) int64.
+    """
+    found = torch.zeros(len(maps), *size, dtype=torch.int64, device=maps.device)
+    highest = torch.full(found.shape, -torch.inf, dtype=maps.dtype, device=maps.device)
+    for first in range(0, maps.shape[1], _CHANNELS_AT_A_TIME):
+        some = bring_to_image(maps[:, first : first + _CHANNELS_AT_A_TIME], grid, size)
+        values, channel = some.max(1)
+        found = torch.where(values > highest, channel + first, found)
+        highest = torch.maximum(values, highest)
+    return found
 
 
 def bring_to_grid(maps: Tensor, grid: Grid, other: Grid) -> Tensor:

@@ -18,7 +18,7 @@ from densezoo.contracts import Metric
 from densezoo.errors import ConfigError, DataError, near_names
 from densezoo.functional import segmentation_losses as losses
 from densezoo.functional.border_weights import BorderWeight
-from densezoo.functional.grids import at_cells, bring_to_image, covered, image_size
+from densezoo.functional.grids import at_cells, bring_to_image, covered, highest_in_image, image_size
 from densezoo.functional.label_maps import IGNORE, enlarged
 from densezoo.registry import METRICS, TASKS, check_arguments
 from densezoo.types import Array, Batch, DatasetMeta, Grid, Maps, Prediction, Sample, Targets
@@ -227,12 +227,13 @@ class Segmentation:
         """
         values = maps[MAP].float()
         size = image_size(grid)
-        logs = bring_to_image(values.clamp(min=torch.finfo(values.dtype).tiny).log(), grid, size)
+        logs = values.clamp(min=torch.finfo(values.dtype).tiny).log()
         reached = covered(grid, size, values.device)
-        found = logs.argmax(1).to(torch.uint8).where(reached, IGNORE)
+        found = highest_in_image(logs, grid, size).to(torch.uint8).where(reached, IGNORE)
         predictions = [_prediction(semantic) for semantic in found.cpu().numpy()]
         if self._reads_probabilities:
-            for prediction, each in zip(predictions, (logs.softmax(1) * reached).cpu().numpy(), strict=True):
+            probabilities = bring_to_image(logs, grid, size).softmax(1) * reached
+            for prediction, each in zip(predictions, probabilities.cpu().numpy(), strict=True):
                 prediction["probabilities"] = each
         return predictions
 

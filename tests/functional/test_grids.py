@@ -2,7 +2,15 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from densezoo.functional.grids import at_cells, average_views, bring_to_grid, bring_to_image, covered, image_size
+from densezoo.functional.grids import (
+    at_cells,
+    average_views,
+    bring_to_grid,
+    bring_to_image,
+    covered,
+    highest_in_image,
+    image_size,
+)
 from densezoo.types import Grid
 
 CPU = torch.device("cpu")
@@ -90,3 +98,19 @@ def test_the_image_is_what_was_said_or_what_the_cells_cover():
     assert image_size(Grid(4, (5, 7), image_size=(18, 27))) == (18, 27)
     assert image_size(Grid(4, (5, 7))) == (20, 28)
     assert image_size(Grid(1, (388, 380), (92.0, 92.0))) == (572, 564)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 32, 33, 70])
+@pytest.mark.parametrize("grid", [Grid(4, (5, 6)), Grid(2, (6, 5), (2.5, 1.5))])
+def test_the_highest_channel_is_that_of_all_at_once(channels, grid):
+    maps = torch.randn(2, channels, *grid.size, generator=torch.Generator().manual_seed(channels))
+    found = highest_in_image(maps, grid, (21, 25))
+    assert found.equal(bring_to_image(maps, grid, (21, 25)).argmax(1))
+    assert len(found.unique()) > channels // 2
+
+
+def test_of_equal_channels_the_first_is_the_highest():
+    maps = torch.full((1, 70, 2, 2), -50.0)
+    assert highest_in_image(maps, Grid(2, (2, 2)), (4, 4)).eq(0).all()
+    maps[:, [20, 38, 68]] = -5.0
+    assert highest_in_image(maps, Grid(2, (2, 2)), (4, 4)).eq(20).all()
