@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import stdtrit
 
+from densezoo.comparison.ledger import LEDGER_FILES
 from densezoo.comparison.power import SeedsNeeded, seeds_needed
 from densezoo.comparison.statistics import (
     ERROR_RATE,
@@ -232,16 +233,14 @@ def _check_same_images(runs: Sequence[SeedResult]) -> None:
             if one != other:
                 raise DataError(
                     f"{runs[0].folder} was scored with {one} {what} and {run.folder} with {other}; "
-                    "remove the folder test and result.json in one of them, and its files in the ledger (record and "
-                    "locks), and --resume"
+                    f"remove the folder test and result.json in one of them, and its {LEDGER_FILES}, and --resume"
                 )
         other_images = sorted(runs[0].per_image.keys() ^ run.per_image.keys())
         if other_images:
             raise DataError(
                 f"{runs[0].folder} and {run.folder} were scored on different images: one of them has not got "
                 f"{len(other_images)}, such as {other_images[0]}; images that cannot be read are skipped, as the log "
-                "says. Mend them, remove the folders test and result.json, and their files in the ledger (record and "
-                "locks), and --resume"
+                f"says. Mend them, remove the folders test and result.json, and their {LEDGER_FILES}, and --resume"
             )
 
 

@@ -25,6 +25,7 @@ from pathlib import Path
 
 from densezoo.errors import ConfigError
 
+LEDGER_FILES = "files in the ledger (record and locks)"  # in advice on what to remove
 NEW, RUNNING, STOPPED, DONE, FAILED = "new", "running", "stopped", "done", "failed"
 BEAT_SECONDS = 20.0
 SILENT_SECONDS = 300.0

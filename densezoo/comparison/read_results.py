@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from densezoo.comparison.ledger import FAILED, Ledger
+from densezoo.comparison.ledger import FAILED, LEDGER_FILES, Ledger
 from densezoo.comparison.prepared import Prepared
 from densezoo.comparison.study import Study
 from densezoo.comparison.study_results import ArmResults, SeedResult
@@ -17,7 +17,7 @@ from densezoo.engine.work_dir import WorkDir
 from densezoo.errors import ConfigError
 from densezoo.visualization.curves import read_log
 
-_AGAIN_WORDS = "delete its folder, and its files in the ledger (record and locks), and the unit runs again"
+_AGAIN_WORDS = f"delete its folder, and its {LEDGER_FILES}, and the unit runs again"
 
 
 def read_results(study: Study, prepared: Prepared, work_dir: str | Path) -> list[ArmResults]:

@@ -4,6 +4,7 @@ import math
 
 from densezoo.comparison.conclusions import Comparison
 from densezoo.comparison.findings import Findings
+from densezoo.comparison.ledger import LEDGER_FILES
 from densezoo.comparison.power import MOST_SEEDS, POWER
 from densezoo.comparison.report_blocks import MARKS
 from densezoo.comparison.units import SEED, Unit
@@ -160,8 +161,8 @@ def _other_rate_words(found: Findings) -> list[str]:
             rates = ", ".join(f"{rate:g}" for rate in dict.fromkeys(other.values()))
             lines.append(
                 f"Trained with another learning rate ({rates}) than the one that the tries of {arm.name} now choose, "
-                f"{arm.learning_rate:g}: {', '.join(other)}. They run again without their folders and their files in "
-                "the ledger (record and locks)."
+                f"{arm.learning_rate:g}: {', '.join(other)}. They run again without their folders and their "
+                f"{LEDGER_FILES}."
             )
     return lines
 

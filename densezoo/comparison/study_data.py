@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from densezoo.comparison.study import Arm
+from densezoo.datasets.mixed import source_configs
 from densezoo.engine.config import RunConfig, flatten
 from densezoo.errors import ConfigError
 from densezoo.registry import DATASETS
@@ -83,7 +84,9 @@ def check_apart(arms: Sequence[Arm], where: str) -> None:
     """
     for arm in arms:
         for one, other in itertools.combinations(_SETS, 2):
-            pairs = itertools.product(_sources(getattr(arm.config, one)), _sources(getattr(arm.config, other)))
+            pairs = itertools.product(
+                source_configs(getattr(arm.config, one)), source_configs(getattr(arm.config, other))
+            )
             shared = [source["type"] for source, there in pairs if _overlap(source, there, f"{where}: {arm.name}")]
             if shared:
                 raise ConfigError(
@@ -110,12 +113,6 @@ def _images_of(source: Mapping[str, Any], where: str) -> dict[str, Any]:
 
 def _sets(data: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None) -> list[Mapping[str, Any]]:
     return [] if data is None else [data] if isinstance(data, Mapping) else list(data)
-
-
-def _sources(data: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None) -> list[Mapping[str, Any]]:
-    """Return the sets, in place of a mixed one what is mixed."""
-    sets = _sets(data)
-    return [source for each in sets for source in (each.get("sources", []) if each.get("type") == "Mixed" else [each])]
 
 
 def _share_sets(one: Any, other: Any) -> bool:

@@ -17,6 +17,7 @@ from typing import Literal
 import torch
 
 from densezoo.comparison.clusters import clusters_of
+from densezoo.comparison.ledger import LEDGER_FILES
 from densezoo.comparison.prepared import Prepared
 from densezoo.comparison.shared_start import shared_start
 from densezoo.comparison.study import AGAIN, Study
@@ -154,8 +155,8 @@ def read_result(unit: Unit, work_dir: str | Path) -> UnitResult | None:
         return UnitResult(**{**content, "score": math.nan if content["score"] is None else float(content["score"])})
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise ConfigError(
-            f"{path} is not what densezoo compare writes: {error}; delete it and the unit's files in the "
-            "ledger (record and locks), and --resume"
+            f"{path} is not what densezoo compare writes: {error}; delete it and the unit's {LEDGER_FILES}, "
+            "and --resume"
         ) from error
 
 

@@ -112,6 +112,12 @@ class Mixed:
         return source, index - self._starts[source]
 
 
+def source_configs(data: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None) -> list[Mapping[str, Any]]:
+    """Return the configs of the data sets that a config of data consists of: of a mixed one, what is mixed."""
+    sets = [] if data is None else [data] if isinstance(data, Mapping) else data
+    return [source for each in sets for source in (each.get("sources", []) if each.get("type") == "Mixed" else [each])]
+
+
 def merge_metas(metas: Mapping[str, DatasetMeta]) -> DatasetMeta:
     """Say what the annotations of several data sets mean together.
 

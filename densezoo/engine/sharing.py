@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from densezoo.datasets.mixed import source_configs
 from densezoo.engine.config import check_config, differing_keys
 from densezoo.engine.files import finite
 from densezoo.engine.intervals import Draws, interval, read_draws
@@ -155,21 +156,14 @@ def _with_sets_of(shared: Mapping[str, Any], single: Mapping[str, Any]) -> dict[
     """
     held = {}
     for key in ("train_data", "val_data", "test_data"):
-        if single.get(key) in _members(shared.get(key)):
+        if single.get(key) in source_configs(shared.get(key)):
             held[key] = single[key]
     return {**shared, **held}
 
 
-def _members(data: Any) -> list[Any]:
-    """Return the sets of a list or of a mixed set; none of any other."""
-    if isinstance(data, Mapping):
-        return list(data.get("sources", [])) if data.get("type") == "Mixed" else []
-    return list(data or [])
-
-
 def _learns_from_several(config: Mapping[str, Any]) -> bool:
     """Whether a training's images are of data sets that differ: one set several times is one set."""
-    sets = _members(config.get("train_data"))
+    sets = source_configs(config.get("train_data"))
     return any(each != sets[0] for each in sets)
 
 

@@ -130,12 +130,17 @@ def _plain_backward(cells: Tensor, pooled: Tensor, axis: int, from_end: bool, co
     return total.to(cells.dtype)
 
 
-def _by_kernel(name: str, cells: Tensor, *arguments: Any) -> Tensor | None:
-    """Run one of Triton's kernels; None where it cannot be built here, which is said once and not tried again."""
+def _by_kernel(name: str, axis: int, from_end: bool, *cells: Tensor) -> Tensor | None:
+    """Run one of Triton's kernels; None where there is none, or it cannot be built here.
+
+    The latter is said once, and not tried again.
+    """
+    if not _has_kernel(cells[0], axis):
+        return None
     try:
         from densezoo.layers.kernels import corner_pool as kernels  # only where it runs: it imports Triton
 
-        found: Tensor = getattr(kernels, name)(cells, *arguments)
+        found: Tensor = getattr(kernels, name)(*cells, axis, from_end)
     except torch.OutOfMemoryError:
         raise
     except Exception as error:  # a compiler that is missing or fails, an old GPU: Triton has no class for them all
@@ -148,14 +153,14 @@ def _by_kernel(name: str, cells: Tensor, *arguments: Any) -> Tensor | None:
 @torch.library.custom_op("densezoo::running_max", mutates_args=())
 def running_max(cells: Tensor, axis: int, from_end: bool) -> Tensor:
     """Take the running maximum of an (N, H, W, C) map along an axis."""
-    found = _by_kernel("running_max", cells, axis, from_end) if _has_kernel(cells, axis) else None
+    found = _by_kernel("running_max", axis, from_end, cells)
     return _plain_max(cells, axis, from_end) if found is None else found
 
 
 @torch.library.custom_op("densezoo::running_max_backward", mutates_args=())
 def running_max_backward(grad: Tensor, pooled: Tensor, axis: int, from_end: bool) -> Tensor:
     """Bring the gradient of a running maximum, (N, H, W, C) as it is, to where each maximum was met."""
-    found = _by_kernel("running_max_backward", grad, pooled, axis, from_end) if _has_kernel(grad, axis) else None
+    found = _by_kernel("running_max_backward", axis, from_end, grad, pooled)
     return _plain_backward(grad, pooled, axis, from_end) if found is None else found
 
 
