@@ -21,7 +21,8 @@ def build_optimizer(model: nn.Module, cfg: Mapping[str, Any]) -> Optimizer:
         model: whose parameters; biases and norm layers get no weight decay, frozen ones are left out.
         cfg: `type` (`adamw`, `rmsprop`, `sgd` with Nesterov's momentum 0.9, `momentum` without Nesterov, …), `lr`, and
             the optimizer's own arguments. Momentum of `rmsprop` is 0 unless given. With `encoder_lr_scale` the
-            parameters of `model.encoder` learn at that multiple of `lr`, under any schedule.
+            parameters of `model.encoder` learn at that multiple of `lr`, under any schedule. Where torch has one kernel
+            for a whole step (`fused`), that is taken unless the config says otherwise.
 
     Raises:
         ConfigError: no such optimizer, an argument that it does not take, or a model without an encoder to scale.
@@ -37,6 +38,9 @@ def build_optimizer(model: nn.Module, cfg: Mapping[str, Any]) -> Optimizer:
         optimizer: Optimizer = create_optimizer_v2(model, opt=str(name), **arguments)
     except (ValueError, TypeError, AssertionError) as error:
         raise ConfigError(f"optimizer {dict(cfg)} cannot be built: {error}") from error
+    for group in optimizer.param_groups:  # None: nothing was asked for
+        if group.get("fused", False) is None and not (group["foreach"] or group["differentiable"]):
+            group["fused"] = True
     if scale is not None:
         _scale_encoder(optimizer, model, scale)
     return optimizer

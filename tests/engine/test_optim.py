@@ -81,6 +81,30 @@ def test_the_papers_optimizer():
     assert (group["alpha"], group["eps"], group["momentum"], group["weight_decay"]) == (0.99, 1e-8, 0.0, 0.0)
 
 
+@pytest.mark.parametrize("name", ["adam", "adamw", "sgd", "momentum"])
+def test_a_step_is_one_kernel_where_torch_has_it_and_nothing_else_is_asked_for(name):
+    def trained(**arguments):
+        torch.manual_seed(0)
+        model = nn.Linear(40, 30)
+        optimizer = build_optimizer(model, {"type": name, "lr": 1e-2, "weight_decay": 0.1} | arguments)
+        for _ in range(5):
+            model(torch.randn(8, 40)).square().sum().backward()
+            optimizer.step()
+            optimizer.zero_grad()
+        return {group["fused"] for group in optimizer.param_groups}, model.weight
+
+    fused, weight = trained()
+    assert fused == {True}
+    for asked in ({"fused": False}, {"foreach": True}):
+        plain, expected = trained(**asked)
+        assert plain != {True}
+        torch.testing.assert_close(weight, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_optimizers_without_such_a_kernel_are_as_they_are():
+    assert "fused" not in build_optimizer(nn.Linear(2, 2), {"type": "rmsprop", "lr": 1.0}).param_groups[0]
+
+
 def test_biases_and_norms_do_not_decay():
     model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))
     optimizer = build_optimizer(model, {"type": "adamw", "lr": 1e-3, "weight_decay": 0.1})
