@@ -186,7 +186,9 @@ class Segmentation:
     def loss(self, maps: Maps, targets: Targets, normalisers: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return loss name to that loss times its factor; zero where nothing is labelled."""
         labels, pixel_weights = targets["semantic"], targets.get("pixel_weights")
-        logits = bring_to_image(maps[MAP].float(), targets["grid"], (labels.shape[-2], labels.shape[-1]))
+        # class after class in memory, as a softmax is fastest
+        values = maps[MAP].float().contiguous()
+        logits = bring_to_image(values, targets["grid"], (labels.shape[-2], labels.shape[-1]))
         totals = {}
         for name, factor in self.factors.items():
             if name == "cross_entropy":
