@@ -213,7 +213,7 @@ class Task(ScoredTask, Protocol):
 class DecodesViews(Protocol):
     """A task that brings several views of the same images together itself, instead of decoding the mean of their maps.
 
-    Detectors do: boxes of all views are suppressed together.
+    Detectors do: boxes of all views are suppressed together. Tags of different views cannot be averaged either.
     """
 
     def decode_views(self, views: Sequence[tuple[Maps, Grid]]) -> list[Prediction]:

@@ -1,7 +1,7 @@
 """Blood cells, 205 images of three classes to train on: what the configs `*_bccd.py` share. No config by itself.
 
 bccd/ is the BCCD data set (https://github.com/Shenggan/BCCD_Dataset) with its boxes as COCO JSON: 640×480 images, at
-most 30 cells each, their sides 15 to 122 pixels at half the size. Some red cells are not annotated.
+most 30 cells each, most of their sides 16 to 116 pixels at half the size. Some red cells are not annotated.
 """
 
 encoder = dict(type="NewellStem", channels=64)

@@ -1,6 +1,6 @@
 """RetinaNet of torchvision's on an hourglass, on blood cells.
 
-Anchors are 4, 5 and 6.3 strides wide: 16 to 101 pixels at the strides 4, 8 and 16, for cells of 15 to 130. Meant for
+Anchors are 4, 5 and 6.3 strides wide: 16 to 101 pixels at the strides 4, 8 and 16, for cells of mostly 16 to 116. Meant for
 about 20 minutes on 2 CPU cores.
 
 densezoo train configs/detection/retinanet_hourglass_bccd.py --work-dir runs/retinanet

@@ -1,8 +1,8 @@
 """Associative embedding: everybody in a drawn scene at once, from heatmaps and tags of all joints.
 
-The same people, network and schedule as in centers_hourglass_synthetic.py. Heat near joints weighs more than in the
-paper, and tags much more: with little weight all tags stay the same for long, since the push of equal tags has no
-direction. Meant for about 10 minutes on 2 CPU cores.
+The same people, encoder and schedule as in centers_hourglass_synthetic.py, and feedback in the neck. Heat near joints
+weighs more than in the paper, and tags much more: with little weight all tags stay the same for long, since the push of
+equal tags has no direction. Meant for about 10 minutes on 2 CPU cores.
 
 densezoo train configs/pose/embedding_hourglass_synthetic.py --work-dir runs/synthetic_embedding
 """

@@ -1,7 +1,8 @@
 """Run a study: the same training with one thing swapped, over paired seeds, at matched cost, and what it shows.
 
 Prints the answer and writes report.html, report.md, scores.csv and summary.json. Every run is a unit, a plain command
-(--unit) that any machine with the same work dir may run; starting this command on a second machine shares the work.
+(--unit) that any machine with the same work dir may run; this command with --resume on a second machine shares the
+work.
 
 Example:
   densezoo compare configs/compare/fusion_synthetic.py --work-dir runs/fusion

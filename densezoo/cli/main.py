@@ -32,7 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: of the command line; None takes the process's own.
 
     Returns:
-        The exit code: 0, 2 for an error that the user can mend, 130 after an interrupt.
+        The exit code: 0, 1 where a study has units left, 2 for an error that the user can mend, 130 after an
+        interrupt, 141 where nobody reads on.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     parser = argparse.ArgumentParser(

@@ -1,8 +1,8 @@
 """Keep freed memory in the process on a Linux CPU.
 
 glibc hands large blocks back to the kernel when they are freed, and every training step then faults the same pages in
-again; that costs a small hourglass a sixth of each step (`benchmarks/step_time.py`). Only the commands call
-this; importing densezoo changes nothing.
+again; that costs a small hourglass a twelfth of each step, and a quarter of each inference
+(`benchmarks/step_time.py`). Only the commands call this; importing densezoo changes nothing.
 """
 
 import ctypes
