@@ -1,7 +1,7 @@
 """Faster R-CNN of torchvision's on an hourglass, on blood cells.
 
-Anchors are 8 strides wide: 32, 64 and 128 pixels at the strides 4, 8 and 16, for cells of mostly 16 to 116. Fewer regions than
-torchvision takes, since an image holds at most 30 cells. Meant for about 20 minutes on 2 CPU cores.
+Anchors are 8 strides wide: 32, 64 and 128 pixels at the strides 4, 8 and 16; most cells are 16 to 116 wide. Fewer
+regions than torchvision takes, since an image holds at most 30 cells. Meant for about 20 minutes on 2 CPU cores.
 
 densezoo train configs/detection/faster_rcnn_hourglass_bccd.py --work-dir runs/faster_rcnn
 """

@@ -1,7 +1,7 @@
 """RetinaNet of torchvision's on an hourglass, on blood cells.
 
-Anchors are 4, 5 and 6.3 strides wide: 16 to 101 pixels at the strides 4, 8 and 16, for cells of mostly 16 to 116. Meant for
-about 20 minutes on 2 CPU cores.
+Anchors are 4, 5 and 6.3 strides wide: 16 to 101 pixels at the strides 4, 8 and 16; most cells are 16 to 116 wide. Meant
+for about 20 minutes on 2 CPU cores.
 
 densezoo train configs/detection/retinanet_hourglass_bccd.py --work-dir runs/retinanet
 """
