@@ -32,6 +32,8 @@ def run(options: argparse.Namespace) -> int:
     cfg = getattr(config, f"{options.data}_data")
     if cfg is None:
         raise ConfigError(f"the config has no {options.data}_data")
+    if options.epoch < 0:
+        raise ConfigError(f"--epoch {options.epoch} must be at least 0")
     dataset = build_dataset(cfg, config.data_root)
     samples = build_samples(config, dataset, training=options.data == "train")
     model = build_dense_model(config, dataset.meta, choose_device("cpu"))

@@ -88,7 +88,7 @@ class CocoPose:
                 own, which are indices of pixels; 0 where they count from the image's corner, as all else here does.
             min_keypoints: how many keypoints an annotation must have to be a sample.
             masks: whether samples and ground truth have masks.
-            boxes: a JSON of detections (image_id, category_id, bbox, score), relative to `data_root`.
+            boxes: a JSON of detections (image_id, category_id, bbox, score), relative to `data_root`; not to train on.
 
         Raises:
             ConfigError: an argument does not fit the file.

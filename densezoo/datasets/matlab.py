@@ -5,6 +5,7 @@ attribute per field, an array of structs is an array of objects, a single struct
 empty is an array without elements.
 """
 
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ def read_variable(path: Path, name: str) -> Any:
         return loadmat(path, struct_as_record=False, squeeze_me=True, variable_names=[name])[name]
     except NotImplementedError as error:
         raise DataError(f"{path} is a MATLAB 7.3 (HDF5) file; save it again in MATLAB with -v7") from error
-    except (MatReadError, ValueError, TypeError, OSError) as error:
+    except (MatReadError, ValueError, TypeError, OSError, zlib.error) as error:
         raise DataError(f"{path} is not a readable MATLAB file: {error}") from error
 
 

@@ -9,7 +9,7 @@ labelled joints. `head_sizes` of the truth is 0.6 times the diagonal of the head
 right are the person's own.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +97,10 @@ def _people_of(split: str, file: MpiiFile, source: Path, val_list: Path | None) 
         return np.asarray(~is_test)
     is_val = file.split == "val"
     if val_list is not None:
-        is_val = ~is_test & np.isin(file.people.names, _read_names(val_list))[file.people.image_of]
+        is_val = (
+            ~is_test
+            & np.isin(file.people.names, _read_names(val_list, file.people.names.tolist()))[file.people.image_of]
+        )
     elif (file.split == "").any():
         raise ConfigError(
             f"{source} is a split of its own and does not say which: use split='all', or name a `val_list`"
@@ -109,7 +112,19 @@ def _people_of(split: str, file: MpiiFile, source: Path, val_list: Path | None) 
     return np.asarray(is_val if split == "val" else ~is_test & ~is_val)
 
 
-def _read_names(path: Path) -> list[str]:
+def _read_names(path: Path, images: Sequence[str]) -> list[str]:
     if not path.is_file():
         raise DataError(f"there is no file {path}; check `val_list` and the data root")
-    return path.read_text().split()
+    try:
+        names = path.read_text(encoding="utf-8").split()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} is no list of image names: {error}") from error
+    if not names:
+        raise DataError(f"{path} is empty; `val_list` names the images that validate, such as {images[0]}")
+    unknown = sorted(set(names).difference(images))
+    if unknown:
+        raise DataError(
+            f"{path} names {len(unknown)} images that the annotations have not got; {unknown[0]!r} is no image; "
+            f"{near_names(unknown[0], images)}"
+        )
+    return names

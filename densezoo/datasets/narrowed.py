@@ -68,6 +68,10 @@ class Narrowed:
                 raise ConfigError(f"{name}: only has no annotation {key!r}; {near_names(str(key), ANNOTATIONS)}")
             if key in MEANINGS and not getattr(dataset.meta, MEANINGS[key]):
                 raise ConfigError(f"{name}: only={list(only)!r}, but it has no {key}; take that out")
+        if "masks" in only and "rles" not in dataset.truth(0):
+            raise ConfigError(
+                f"{name}: only={list(only)!r}, but it has no masks; take that out, or read them: masks=True"
+            )
         parts = [key for key in ("keypoints", "masks") if key in only]
         if parts and "boxes" not in only and len(dataset.meta.classes) > 1:
             raise ConfigError(

@@ -14,14 +14,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from densezoo.contracts import Dataset
+import numpy as np
+
+from densezoo.contracts import CountsObjects, Dataset
 from densezoo.datasets.coco_pose import CocoPose
 from densezoo.datasets.coco_scenes import CocoScenes
 from densezoo.datasets.synthetic_files import SyntheticSpec, generate, is_generated
 from densezoo.datasets.synthetic_scene import CLASSES
 from densezoo.errors import ConfigError
 from densezoo.registry import DATASETS
-from densezoo.types import ImageTruth, Sample
+from densezoo.types import Array, ImageTruth, Sample
 
 VIEWS = ("pose", "scenes")
 
@@ -104,6 +106,12 @@ class Synthetic:
     def truth(self, index: int) -> ImageTruth:
         """Every annotation of the file that sample `index` comes from (of persons only where the view is pose)."""
         return self._samples.truth(index)
+
+    def object_counts(self) -> Array:
+        """Return how many objects are to be found in each sample: (n,) int64, 0 where the view is pose."""
+        return (
+            self._samples.object_counts() if isinstance(self._samples, CountsObjects) else np.zeros(len(self), np.int64)
+        )
 
 
 def _pair(size: Sequence[int]) -> tuple[int, int]:

@@ -99,7 +99,11 @@ def state_dict_of(checkpoint: Checkpoint, path: str | Path) -> dict[str, torch.T
         if isinstance(checkpoint.get(key), Mapping):
             checkpoint = dict(checkpoint[key])
             break
-    state = {key.removeprefix("module."): value for key, value in checkpoint.items() if torch.is_tensor(value)}
+    state = {
+        key.removeprefix("module."): value
+        for key, value in checkpoint.items()
+        if isinstance(key, str) and torch.is_tensor(value)
+    }
     if not state:
         raise CheckpointError(f"{path} holds no tensors under 'model' or 'state_dict'")
     return state
@@ -152,12 +156,12 @@ def match_weights(model: nn.Module, state: Mapping[str, torch.Tensor]) -> tuple[
 
 
 def rng_state() -> dict[str, Any]:
-    """Return the state of every global random generator as tensors and plain values."""
+    """Return the state of every global random generator, on a GPU the current device's, as tensors and plain values."""
     version, numbers, gauss = random.getstate()
     name, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
     return {
         "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "cuda": [torch.cuda.get_rng_state()] if torch.cuda.is_available() else [],
         "python": [version, list(numbers), gauss],
         "numpy": [str(name), torch.from_numpy(np.asarray(keys).copy()), int(position), int(has_gauss), float(cached)],
     }
@@ -166,8 +170,8 @@ def rng_state() -> dict[str, Any]:
 def restore_rng_state(state: Mapping[str, Any]) -> None:
     """Set every global random generator to `rng_state()`'s answer."""
     torch.set_rng_state(state["torch"])
-    if state["cuda"] and len(state["cuda"]) == torch.cuda.device_count():
-        torch.cuda.set_rng_state_all(state["cuda"])
+    if state["cuda"] and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state["cuda"][0])
     version, numbers, gauss = state["python"]
     random.setstate((version, tuple(numbers), gauss))
     name, keys, position, has_gauss, cached = state["numpy"]

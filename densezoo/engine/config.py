@@ -8,7 +8,7 @@ import ast
 import math
 import pprint
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -258,7 +258,8 @@ def check_config(values: Mapping[str, Any], where: str = "config") -> RunConfig:
 def differing_keys(one: RunConfig, other: RunConfig) -> list[str]:
     """Return the dotted keys in which two configs differ, other than those that change no number."""
     free = {"data_root", "engine.workers", "engine.device", "engine.max_bad_images"}
-    return [key for key in differing_values(one.to_dict(), other.to_dict()) if key not in free]
+    spelled = [config.to_dict() | {"engine": asdict(config.engine)} for config in (one, other)]
+    return [key for key in differing_values(*spelled) if key not in free]
 
 
 def differing_values(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
@@ -278,5 +279,7 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         if isinstance(value, Mapping) and value:
             flat |= flatten(value, f"{prefix}{key}.")
         else:
-            flat[prefix + key] = list(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
+            flat[f"{prefix}{key}"] = (
+                list(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
+            )
     return flat

@@ -91,10 +91,13 @@ class Evaluation:
         return dict(sorted(rows.items()))
 
     def ranked(self) -> list[tuple[int, float]]:
-        """Image ids and scores by the first task's first metric, the best first; images without a score omitted."""
+        """Image ids and scores by the first task's first metric, the best first.
+
+        Images without a score are omitted, and files that nothing was looked for in.
+        """
         metric = next(iter(self.metrics.values()))[0]
         scores = [(image_id, next(iter(found.values()))) for image_id, found in metric.per_image().items()]
-        known = [(image_id, score) for image_id, score in scores if not math.isnan(score)]
+        known = [(image_id, score) for image_id, score in scores if image_id in self.files and not math.isnan(score)]
         return sorted(known, key=lambda pair: pair[1], reverse=metric.higher_is_better)
 
     def curves(self) -> dict[str, tuple[list[float], list[float]]]:
@@ -167,6 +170,7 @@ def evaluate(
             found.results[name] += other.results[name]
         found.bad_images |= other.bad_images
         found.files |= other.files
+    note_bad_images([], found.bad_images, max_bad_images)
     if processes.first:
         every_metric = [(name, metric) for name, metrics in found.metrics.items() for metric in metrics]
         for image_id, truth in unsampled:

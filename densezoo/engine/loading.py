@@ -98,7 +98,8 @@ class EpochBatches(Sampler[list[Key]]):
         self.length, self.batch_size, self.seed, self.training = length, min(batch_size, length), seed, training
         self.rank, self.count, self.epoch = rank, count, 0
         if training and self.batch_size % count:
-            raise DataError(f"batch_size {self.batch_size} cannot be shared equally by {count} processes")
+            given = f"batch_size {batch_size}" if batch_size <= length else f"the {length} samples, fewer than a batch,"
+            raise DataError(f"{given} cannot be shared equally by {count} processes")
 
     def __len__(self) -> int:
         """Number of batches."""

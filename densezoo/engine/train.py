@@ -131,6 +131,9 @@ def train_epoch(run: Run, report: ProgressReport, log: RunLog | None) -> None:
         f"epoch {run.epoch}/{config.epochs}  loss {values['loss']:.5f}  lr {values['lr']:.2e}  "
         f"{values['images_per_second']:.0f} images/s  data wait {values['data_wait']:.0%}  {seconds:.0f} s"
     )
+    for task in run.model.tasks:
+        if not any(value for name, value in values["losses"].items() if name.startswith(f"{task}/")):
+            report.say(f"task {task!r} learned nothing in this epoch: no sample of train_data is annotated for it")
     if log is not None:
         log.write("train", run.epoch, run.step, values)
 

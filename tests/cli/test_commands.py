@@ -136,6 +136,7 @@ def test_browse_data_draws_samples_and_targets(trained, tmp_path, data):
     out = tmp_path / "look"
     assert main(["browse_data", str(trained[0]), "--out", str(out), "--data", data, "--number", "3"]) == 0
     assert files(out) == ["000.png", "001.png", "002.png", "all.png"]
+    assert main(["browse_data", str(trained[0]), "--out", str(tmp_path / "other"), "--epoch", "-1"]) == 2
 
 
 def test_profile_counts_every_part(trained, capsys):

@@ -50,6 +50,13 @@ def test_errors_say_what_the_file_is(tmp_path: Path) -> None:
     (tmp_path / "cut.mat").write_bytes((tmp_path / "other.mat").read_bytes()[:150])
     with pytest.raises(DataError, match=r"cut\.mat"):
         read_variable(tmp_path / "cut.mat", "poses")
+    savemat(tmp_path / "packed.mat", {"poses": np.arange(999.0)}, do_compression=True)
+    content = (tmp_path / "packed.mat").read_bytes()
+    for place in range(150, len(content), 37):
+        damaged = content[:place] + bytes([content[place] ^ 0xFF]) + content[place + 1 :]
+        (tmp_path / "packed.mat").write_bytes(damaged)
+        with pytest.raises(DataError, match=r"packed\.mat"):
+            read_variable(tmp_path / "packed.mat", "poses")
     (tmp_path / "empty.mat").write_bytes(b"")
     with pytest.raises(DataError, match=r"empty\.mat"):
         read_variable(tmp_path / "empty.mat", "poses")

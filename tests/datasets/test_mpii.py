@@ -171,6 +171,21 @@ def test_mat_splits_by_a_list_of_validation_images(release: Path) -> None:
         mat(release, split="val", val_list="nowhere.txt")
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"005808361.jpg\n01560186.jpg\n", r"names 1 images .*'01560186\.jpg' is no image.*015601864\.jpg"),
+        (b"005808361\n015601864\n", r"names 2 images that the annotations have not got"),
+        (b"\n", r"names\.txt is empty"),
+        (b"\xff\xfe0\x00", r"names\.txt is no list of image names"),
+    ],
+)
+def test_a_list_that_names_other_images_would_train_on_what_validates(release: Path, text: bytes, message: str) -> None:
+    (release / "names.txt").write_bytes(text)
+    with pytest.raises(DataError, match=message):
+        mat(release, split="train", val_list="names.txt")
+
+
 def test_mat_of_one_image_with_one_person(tmp_path: Path, struct_array: StructArray) -> None:
     person = {
         **HEAD, "scale": SCALE, "objpos": struct_array([{"x": 594, "y": 257}]),

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from densezoo.contracts import Dataset
+from densezoo.datasets.narrowed import build_source
 from densezoo.datasets.synthetic import Synthetic
 from densezoo.errors import ConfigError, DataError
 from densezoo.registry import DATASETS
@@ -63,6 +64,19 @@ def test_scenes_give_every_object_with_mask_and_semantic_map(root):
         np.testing.assert_array_equal(sample["keypoints"][:, :, 2].any(1), sample["labels"] == 0)
         assert len(scenes.truth(index)["rles"]) == len(sample["ids"])
         np.testing.assert_array_equal(scenes.truth(index)["semantic"], painted)
+
+
+def test_objects_are_counted(root):
+    scenes = _build(root, view="scenes")
+    assert scenes.object_counts().tolist() == [len(scenes.read(index)["ids"]) for index in range(10)]
+    assert not _build(root).object_counts().any()
+
+
+def test_masks_that_are_not_read_are_no_annotation_to_learn_from(root):
+    config = {"type": "Synthetic", "num_images": 10, "size": 64, "view": "scenes", "only": ["boxes", "masks"]}
+    with pytest.raises(ConfigError, match=r"has no masks; .* masks=True"):
+        build_source(config, root)
+    assert "masks" in build_source(config | {"masks": True}, root).read(0)
 
 
 def test_images_are_rgb_as_drawn(root):

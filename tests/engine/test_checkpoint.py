@@ -103,6 +103,12 @@ def test_load_weights_wants_an_exact_fit(tmp_path):
     assert torch.equal(model.weight, load_checkpoint(path)["model"]["weight"])
 
 
+def test_keys_that_are_no_names_are_passed_over(tmp_path):
+    torch.save({0: torch.zeros(1)}, tmp_path / "a.pt")
+    with pytest.raises(CheckpointError, match="holds no tensors"):
+        load_weights(nn.Linear(2, 3), tmp_path / "a.pt")
+
+
 @pytest.mark.parametrize("key", ["model", "state_dict", None])
 def test_init_from_takes_what_fits_of_any_checkpoint_and_reports_the_rest(tmp_path, key):
     trained = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 17))

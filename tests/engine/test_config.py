@@ -105,6 +105,20 @@ def test_differing_keys_pass_over_what_changes_no_number(tiny_config):
     assert differing_keys(config, other) == ["neck.num_stages"]
 
 
+def test_differing_keys_of_an_engine_without_any_option(tiny_config):
+    plain = replace(load_config(tiny_config), engine=EngineOptions())
+    assert differing_keys(plain, plain.with_engine(workers=0, device="cpu", max_bad_images=0)) == []
+    assert differing_keys(plain, plain.with_engine(scales=[1.0])) == []
+    assert differing_keys(plain, plain.with_engine(workers=0, amp=True)) == ["engine.amp"]
+
+
+def test_keys_of_a_config_may_be_numbers(tiny_config):
+    config = load_config(tiny_config)
+    one, other = (replace(config, train_data=config.train_data | {"values": {0: 0, 255: value}}) for value in (1, 2))
+    assert differing_keys(one, one) == []
+    assert differing_keys(one, other) == ["train_data.values.255"]
+
+
 def test_engine_defaults_are_those_documented():
     values = {key: {} for key in ("encoder", "neck", "warp", "train_data")}
     assert check_config(values | {"tasks": {"pose": {}}}).engine == EngineOptions()

@@ -62,6 +62,8 @@ def test_evaluation_sees_every_sample_once(length, count):
 def test_a_batch_that_processes_cannot_share_is_refused():
     with pytest.raises(DataError, match="batch_size 6 cannot be shared equally by 4"):
         EpochBatches(20, 6, training=True, rank=0, count=4)
+    with pytest.raises(DataError, match="the 5 samples, fewer than a batch, cannot be shared equally by 2"):
+        EpochBatches(5, 8, training=True, rank=0, count=2)
 
 
 def make_sample(people, with_masks=False, **extra):

@@ -13,6 +13,7 @@ import torch
 
 from densezoo import load_model, train
 from densezoo.engine import train as train_module
+from densezoo.engine.build import build_dataset
 from densezoo.engine.checkpoint import load_checkpoint
 from densezoo.engine.config import RunConfig, load_config
 from densezoo.engine.distributed import Processes
@@ -143,6 +144,35 @@ def test_a_finished_run_is_not_run_again_nor_overwritten(tiny_config, tmp_path):
     with pytest.raises(CheckpointError, match="epochs differ"):
         train(replace(config, epochs=2), tmp_path, resume=True)
     assert (tmp_path / "checkpoints/last.pt").read_bytes() == before
+
+
+def test_a_model_alone_is_nothing_to_resume_from(tiny_config, tmp_path):
+    config = replace(load_config(tiny_config), epochs=1)
+    train(config, tmp_path)
+    (tmp_path / "checkpoints/last.pt").write_bytes((tmp_path / "checkpoints/best.pt").read_bytes())
+    with pytest.raises(CheckpointError, match=r"has no 'bad_images': it holds a model only.*init_from"):
+        train(config, tmp_path, resume=True)
+
+
+@pytest.mark.parametrize("higher", [True, False])
+def test_a_tie_is_no_better_score(higher):
+    run = SimpleNamespace(best_score=None, higher_is_better=higher)
+    worse, better = (0.2, 0.4) if higher else (0.4, 0.2)
+    assert [Run.note_score(run, score) for score in (0.3, 0.3, worse, float("nan"), None, better)] == [
+        True, False, False, False, False, True,
+    ]  # fmt: skip
+
+
+def test_what_is_never_learned_is_said(tiny_config, tmp_path, capsys):
+    config = replace(load_config(tiny_config), epochs=1, val_data=None)
+    folder = build_dataset(config.train_data, config.data_root).folder
+    content = json.loads((folder / "annotations/train.json").read_text())
+    found = [dict(each, score=1.0) for each in content["annotations"] if each["category_id"] == 1]
+    (tmp_path / "found.json").write_text(json.dumps(found))
+    detected = {"type": "CocoPose", "annotations": "annotations/train.json", "images": "images",
+                "boxes": str(tmp_path / "found.json")}  # fmt: skip
+    train(replace(config, data_root=str(folder), train_data=detected), tmp_path / "run")
+    assert "task 'pose' learned nothing in this epoch" in capsys.readouterr().out
 
 
 def test_accumulated_batches_give_the_gradient_of_one_large_batch(tiny_config):
