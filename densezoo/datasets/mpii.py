@@ -97,10 +97,8 @@ def _people_of(split: str, file: MpiiFile, source: Path, val_list: Path | None) 
         return np.asarray(~is_test)
     is_val = file.split == "val"
     if val_list is not None:
-        is_val = (
-            ~is_test
-            & np.isin(file.people.names, _read_names(val_list, file.people.names.tolist()))[file.people.image_of]
-        )
+        named = _read_names(val_list, file.people.names.tolist())
+        is_val = ~is_test & np.isin(file.people.names, named)[file.people.image_of]
     elif (file.split == "").any():
         raise ConfigError(
             f"{source} is a split of its own and does not say which: use split='all', or name a `val_list`"

@@ -1,6 +1,4 @@
-import importlib.util
 import json
-import sys
 from pathlib import Path
 
 import cv2
@@ -14,13 +12,8 @@ TOOL = Path(__file__).parents[2] / "tools" / "make_coco_person.py"
 
 
 @pytest.fixture(scope="module")
-def tool():
-    spec = importlib.util.spec_from_file_location("make_coco_person", TOOL)
-    module = importlib.util.module_from_spec(spec)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "path", ["", *sys.path])  # the tool puts the repository in the first place
-        spec.loader.exec_module(module)
-    return module
+def tool(load_tool):
+    return load_tool("make_coco_person")
 
 
 def annotation(annotation_id, image_id, **changes):
