@@ -91,11 +91,11 @@ class Evaluation:
         return dict(sorted(rows.items()))
 
     def ranked(self) -> list[tuple[int, float]]:
-        """Image ids and scores by the first task's first metric, the best first.
+        """Image ids and scores by the first metric of the first task that has one, the best first.
 
         Images without a score are omitted, and files that nothing was looked for in.
         """
-        metric = next(iter(self.metrics.values()))[0]
+        metric = next(metrics[0] for metrics in self.metrics.values() if metrics)
         scores = [(image_id, next(iter(found.values()))) for image_id, found in metric.per_image().items()]
         known = [(image_id, score) for image_id, score in scores if image_id in self.files and not math.isnan(score)]
         return sorted(known, key=lambda pair: pair[1], reverse=metric.higher_is_better)

@@ -2,7 +2,8 @@
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -11,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from densezoo.engine.files import finite, write_text
+from densezoo.errors import ConfigError
 
 _PLAIN_SECONDS = 30.0  # between two plain lines within an epoch
 _LIVE_SECONDS = 0.5  # between two refreshes of the live figures
@@ -86,29 +88,46 @@ class RunLog:
     """metrics.jsonl and TensorBoard events of a run."""
 
     def __init__(self, metrics: Path, tensorboard: Path, from_epoch: int) -> None:
-        """Open both; lines of `from_epoch` and later, of a run that is resumed before them, are taken out."""
-        kept = [line for line in _read_lines(metrics) if line["epoch"] < from_epoch]
-        write_text(metrics, "".join(json.dumps(line) + "\n" for line in kept))
-        self._metrics = metrics
+        """Open both; lines of `from_epoch` and later, of a run that is resumed before them, are taken out.
+
+        Raises:
+            ConfigError: the files cannot be written; so do the other methods.
+        """
+        with _named(metrics):
+            kept = [line for line in _read_lines(metrics) if line["epoch"] < from_epoch]
+            write_text(metrics, "".join(json.dumps(line) + "\n" for line in kept))
+        self._metrics, self._tensorboard = metrics, tensorboard
         # Imported here: TensorBoard takes a second that no other command should pay.
         from torch.utils.tensorboard import SummaryWriter
 
         step = kept[-1]["step"] + 1 if kept else 0
-        self._board = SummaryWriter(str(tensorboard), purge_step=step)
+        with _named(tensorboard):
+            self._board = SummaryWriter(str(tensorboard), purge_step=step)
 
     def write(self, kind: str, epoch: int, step: int, values: Mapping[str, Any]) -> None:
         """Write one line of `kind` `train` or `eval`; numbers, and dicts of numbers, become TensorBoard scalars."""
         line = {"kind": kind, "epoch": epoch, "step": step, **finite(values)}
-        with self._metrics.open("a", encoding="utf-8") as file:
+        with _named(self._metrics), self._metrics.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
-        for name, value in values.items():
-            for key, number in value.items() if isinstance(value, Mapping) else [(name, value)]:
-                self._board.add_scalar(f"{kind}/{key}", number, step)
-        self._board.flush()
+        with _named(self._tensorboard):
+            for name, value in values.items():
+                for key, number in value.items() if isinstance(value, Mapping) else [(name, value)]:
+                    self._board.add_scalar(f"{kind}/{key}", number, step)
+            self._board.flush()
 
     def close(self) -> None:
         """Close the event file."""
-        self._board.close()
+        with _named(self._tensorboard):
+            self._board.close()
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Turn a failed write, as on a full disk, into an error that names the path."""
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written: {error}; mend that, then go on with --resume") from error
 
 
 def _read_lines(path: Path) -> list[dict[str, Any]]:

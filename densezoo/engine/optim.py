@@ -79,7 +79,12 @@ class Schedule:
     """
 
     def __init__(
-        self, optimizer: Optimizer, cfg: Mapping[str, Any], epochs: int, steps_per_epoch: int, higher_is_better: bool
+        self,
+        optimizer: Optimizer,
+        cfg: Mapping[str, Any],
+        epochs: int,
+        steps_per_epoch: int,
+        higher_is_better: bool | None,
     ) -> None:
         """Build by name.
 
@@ -88,10 +93,10 @@ class Schedule:
             cfg: `type` and the schedule's own arguments.
             epochs: of the whole run.
             steps_per_epoch: optimizer steps.
-            higher_is_better: of the score that `plateau` looks at.
+            higher_is_better: of the score that `plateau` looks at; None where nothing is evaluated.
 
         Raises:
-            ConfigError: no such schedule, or an argument that it does not take.
+            ConfigError: no such schedule, an argument that it does not take, or a `plateau` of no score.
         """
         arguments = dict(cfg)
         name = arguments.pop("type", None)
@@ -105,6 +110,8 @@ class Schedule:
             given |= {"total_steps": max(epochs * steps_per_epoch, 2), "cycle_momentum": False}
             function: Callable[..., Any] = OneCycleLR
         elif name == "plateau":
+            if higher_is_better is None:
+                raise ConfigError("schedule 'plateau' follows the evaluated score; give val_data, or another schedule")
             given["mode"] = "max" if higher_is_better else "min"
             if isinstance(arguments.get("min_lr"), (int, float)):
                 arguments["min_lr"] = [arguments["min_lr"] * rate / max(rates) for rate in rates]

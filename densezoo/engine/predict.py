@@ -2,8 +2,10 @@
 
 import json
 import logging
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+import math
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -189,37 +191,104 @@ def regions_of(images: Sequence[Path], boxes: str | Path | None, meta: DatasetMe
     """Return what to look at: the boxes of a COCO JSON that lie in `images`, or each image whole.
 
     Args:
-        images: files; matched with the JSON's `file_name` by name.
+        images: files; each is matched with the `file_name` of the JSON that shares the longest end with its path, at
+            least the file's name.
         boxes: COCO JSON with `images` and `annotations` (bbox xywh, optional score); None = whole images.
-        meta: the model's; only its categories count where the JSON names any.
+        meta: the model's; only its categories count where it names any.
 
     Raises:
-        DataError: the JSON is missing or broken, or has no box in any of the images.
+        DataError: the JSON is missing or broken, does not tell which image is which, or has no box in any of them.
     """
     if boxes is None:
         return [Region(path, number) for number, path in enumerate(images)]
+    names, annotations = _read_boxes(boxes)
+    paths = _match_files(images, names, boxes)
+    of_image: dict[int, list[Region]] = defaultdict(list)
+    left_out: Counter[str] = Counter()
+    for image_id, category, (x, y, width, height), score, crowd in annotations:
+        if image_id not in paths:
+            left_out["of other images (names must match file_name)"] += 1
+        elif meta.category_ids and category not in meta.category_ids:
+            known = ", ".join(map(str, meta.category_ids))
+            left_out[f"of another category_id than the model's ({known})"] += 1
+        elif crowd:
+            left_out["of a crowd"] += 1
+        elif width <= 0 or height <= 0:
+            left_out["without an area"] += 1
+        else:
+            of_image[image_id].append(Region(paths[image_id], image_id, (x, y, x + width, y + height), score))
+    if not of_image:
+        why = ", ".join(f"{number} {reason}" for reason, number in left_out.items()) or "it has no annotation"
+        raise DataError(f"--boxes {boxes} has no box in any of the {len(images)} images: {why}")
+    return [region for image_id in sorted(of_image) for region in of_image[image_id]]
+
+
+_Annotation = tuple[int, Any, tuple[float, float, float, float], float, bool]
+
+
+def _read_boxes(boxes: str | Path) -> tuple[dict[int, Path], list[_Annotation]]:
+    """Return file names by image id, and of each annotation its image id, category id, bbox, score and `iscrowd`."""
     try:
         content = json.loads(Path(boxes).read_text(encoding="utf-8"))
-        names = {Path(image["file_name"]).name: int(image["id"]) for image in content["images"]}
-        annotations = [
-            (int(item["image_id"]), item["category_id"], [float(value) for value in item["bbox"]], item)
-            for item in content["annotations"]
-        ]
+        names = {int(image["id"]): Path(image["file_name"]) for image in content["images"]}
+        items = list(content["annotations"])
     except OSError as error:
         raise DataError(f"--boxes {boxes} cannot be read: {error}") from error
-    except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise DataError(
             f"--boxes {boxes} must be a COCO JSON with images (id, file_name) and annotations "
             f"(image_id, category_id, bbox): {type(error).__name__} {error}"
         ) from error
-    of_image: dict[int, list[Region]] = defaultdict(list)
-    paths = {names[path.name]: path for path in images if path.name in names}
-    for image_id, category, (x, y, width, height), item in annotations:
-        wanted = not meta.category_ids or category in meta.category_ids
-        if image_id in paths and wanted and not item.get("iscrowd") and width > 0 and height > 0:
-            box = (x, y, x + width, y + height)
-            of_image[image_id].append(Region(paths[image_id], image_id, box, float(item.get("score", 1.0))))
-    regions = [region for image_id in sorted(of_image) for region in of_image[image_id]]
-    if not regions:
-        raise DataError(f"--boxes {boxes} has no box in any of the {len(images)} images; names must match file_name")
-    return regions
+    annotations = []
+    for number, item in enumerate(items):
+        try:
+            x, y, width, height = map(float, item["bbox"])
+            score = float(item.get("score", 1.0))
+            if not all(map(math.isfinite, (x, y, width, height, score))):
+                raise ValueError("not every number is finite")
+            box = (x, y, width, height)
+            annotations.append((int(item["image_id"]), item["category_id"], box, score, bool(item.get("iscrowd"))))
+        except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
+            raise DataError(
+                f"--boxes {boxes}: annotations[{number}] must have image_id, category_id, a bbox of four finite "
+                f"numbers, and a finite score or none: {type(error).__name__} {error}"
+            ) from error
+    return names, annotations
+
+
+def _match_files(images: Sequence[Path], names: Mapping[int, Path], boxes: str | Path) -> dict[int, Path]:
+    """Return the file of each image id that has one: the two are the nearest to each other, and nothing is as near.
+
+    Raises:
+        DataError: something else is as near.
+    """
+    given = {Path(os.path.abspath(path)): path for path in images}
+    files = dict(enumerate(given))
+    ids_of, files_of = _longest_ends(files, names), _longest_ends(names, files)
+    found = {}
+    for number, ids in ids_of.items():
+        for image_id in ids:
+            rivals = files_of[image_id]
+            if number not in rivals:  # another file is nearer to that image
+                continue
+            if len(ids) > 1 or len(rivals) > 1:
+                here = " or ".join(str(files[each]) for each in rivals[:2])
+                there = " or ".join(f"{names[each]} (id {each})" for each in ids[:2])
+                raise DataError(
+                    f"--boxes {boxes} does not tell which image is which: {here} may be {there}; give paths and "
+                    "file_name ends that tell them apart"
+                )
+            found[image_id] = given[files[number]]
+    return found
+
+
+def _longest_ends(own: Mapping[int, Path], others: Mapping[int, Path]) -> dict[int, list[int]]:
+    """Return for each path the others that share the longest end with it; none where no other has its name."""
+    ends: dict[tuple[str, ...], list[int]] = defaultdict(list)
+    for key, path in others.items():
+        for start in range(len(path.parts)):
+            ends[path.parts[start:]].append(key)
+    return {
+        key: next((ends[tail] for start in range(len(path.parts)) if (tail := path.parts[start:]) in ends), [])
+        for key, path in own.items()
+    }

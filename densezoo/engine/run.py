@@ -89,7 +89,7 @@ class Run:
                 f"{len(dataset)} training samples do not fill one step of {config.engine.accumulate} × "
                 f"{config.batch_size}; lower batch_size or engine.accumulate"
             )
-        schedule = Schedule(optimizer, config.schedule, config.epochs, steps, higher)
+        schedule = Schedule(optimizer, config.schedule, config.epochs, steps, higher if val_sets else None)
         step_module: nn.Module = TrainingStep(model)
         if config.engine.compile:
             step_module.compile()
@@ -163,7 +163,8 @@ class Run:
         """Keep the best score; returns whether `score` is it."""
         if score is None or score != score:
             return False
-        if self.best_score is not None and (score <= self.best_score) == self.higher_is_better:
+        known = self.best_score
+        if known is not None and not (score > known if self.higher_is_better else score < known):
             return False
         self.best_score = score
         return True
@@ -192,7 +193,17 @@ class Run:
         }
 
     def restore(self, saved: Checkpoint) -> None:
-        """Go on from `checkpoint()`."""
+        """Go on from `checkpoint()`.
+
+        Raises:
+            CheckpointError: it holds a model only.
+        """
+        missing = sorted({"trained_model", "optimizer", "schedule", "best_score", "bad_images", "rng"} - saved.keys())
+        if missing:
+            raise CheckpointError(
+                f"the checkpoint to resume from has no {missing[0]!r}: it holds a model only, as best.pt does; start a "
+                "run in another folder from it with init_from"
+            )
         self.model.load_state_dict(saved["trained_model"] or saved["model"])
         if self.averaged is not None:
             self.averaged.module.load_state_dict(saved["model"])

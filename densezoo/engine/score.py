@@ -65,6 +65,8 @@ def score_checkpoint(
     samples = build_samples(config, dataset, training=False)
     batches, _ = build_loader(config, samples, processes)
     model = build_dense_model(config, dataset.meta if tasks is None else meta, processes.device)
+    if not any(task.metrics() for task in model.tasks.values()):
+        raise ConfigError("no task has a metric, so there is nothing to score; give metrics=[dict(type='PCK')]")
     load_weights(model, checkpoint)
     model.eval()
     scored = {name: model.tasks[name] for name in wanted}

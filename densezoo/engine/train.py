@@ -190,7 +190,10 @@ def keep(run: Run, folder: WorkDir, score: float | None, report: ProgressReport)
         for name in new:
             report.say(f"  {name} is NaN, so this epoch is not the best; until one is, best.pt has the newest weights")
     if score is not None or run.epoch == run.config.epochs:
-        draw_curves(folder.metrics, folder.curves)
+        try:
+            draw_curves(folder.metrics, folder.curves)
+        except OSError as error:  # a picture is not worth a run
+            report.say(f"{folder.curves} cannot be written: {error}")
 
 
 def _in_first(processes: Processes, act: Callable[[], Value]) -> Value:

@@ -99,7 +99,7 @@ def test_images_are_ranked_by_the_first_metric_with_the_best_first(higher, expec
             found = {1: {"s": 0.5, "t": 9.0}, 2: {"s": 0.9, "t": 0.0}, 3: {"s": float("nan")}, 4: {"s": 0.1, "t": 1.0}}
             return found | {5: {"s": 0.0}}  # of a file in which no detector found a box, so that nothing was looked at
 
-    assert Evaluation({"pose": [Scores()]}, files=dict.fromkeys(range(1, 5))).ranked() == expected
+    assert Evaluation({"unscored": [], "pose": [Scores()]}, files=dict.fromkeys(range(1, 5))).ranked() == expected
 
 
 def test_results_are_in_the_files_pixels_and_name_the_files_category():

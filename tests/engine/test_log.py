@@ -1,10 +1,12 @@
 import io
 import json
 
+import pytest
 from rich.console import Console
 
 from densezoo.engine import log
 from densezoo.engine.log import ProgressReport, RunLog
+from densezoo.errors import ConfigError
 
 
 def read(path):
@@ -31,6 +33,34 @@ def test_a_resumed_log_drops_epochs_that_run_again_and_half_a_line(tmp_path):
     run.close()
     assert [line["epoch"] for line in read(path)] == [1, 2, 3]
     assert read(path)[2]["loss"] == 1.0
+
+
+def test_files_that_cannot_be_written_are_named(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match=r"file/metrics\.jsonl cannot be written: .*--resume"):
+        RunLog(tmp_path / "file" / "metrics.jsonl", tmp_path / "board", 1)
+    with pytest.raises(ConfigError, match=r"file/board cannot be written"):
+        RunLog(tmp_path / "metrics.jsonl", tmp_path / "file" / "board", 1)
+    run = RunLog(tmp_path / "metrics.jsonl", tmp_path / "board", 1)
+    (tmp_path / "metrics.jsonl").unlink()
+    (tmp_path / "metrics.jsonl").mkdir()
+    with pytest.raises(ConfigError, match=r"metrics\.jsonl cannot be written"):
+        run.write("train", 1, 10, {"loss": 0.5})
+    run.close()
+
+
+def test_an_event_file_on_a_full_disk_is_named(tmp_path, monkeypatch):
+    run = RunLog(tmp_path / "metrics.jsonl", tmp_path / "board", 1)
+
+    def fill(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(run._board, "flush", fill)
+    with pytest.raises(ConfigError, match=r"board cannot be written: .*No space"):
+        run.write("train", 1, 10, {"loss": 0.5})
+    monkeypatch.setattr(run._board, "close", fill)
+    with pytest.raises(ConfigError, match=r"board cannot be written: .*No space"):
+        run.close()
 
 
 def report_of(terminal, monkeypatch, enabled=True):

@@ -1,8 +1,13 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
 
+from densezoo.engine.config import load_config
+from densezoo.engine.distributed import Processes
 from densezoo.engine.optim import Schedule, build_optimizer
+from densezoo.engine.run import Run
 from densezoo.errors import ConfigError
 
 
@@ -47,6 +52,15 @@ def test_the_papers_schedule_drops_once_by_five_at_the_plateau():
         schedule.end_epoch(score)
         found.append(optimizer.param_groups[0]["lr"])
     assert found == pytest.approx([1.0] * 7 + [0.2] * 6)
+
+
+def test_a_plateau_of_no_score_is_refused_before_a_run(tiny_config):
+    config = load_config(tiny_config)
+    plateau, processes = {"type": "plateau"}, Processes(0, 1, torch.device("cpu"))
+    with pytest.raises(ConfigError, match="schedule 'plateau' follows the evaluated score; give val_data, or another"):
+        Run.build(replace(config, schedule=plateau, val_data=None), processes)
+    Run.build(replace(config, schedule=plateau), processes)
+    Run.build(replace(config, val_data=None), processes)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -67,8 +68,13 @@ def test_boxes_are_matched_by_file_name_and_category_and_crowds_left_out(photos)
     ("content", "message"),
     [
         ([{"image_id": 1}], "must be a COCO JSON with images"),
-        ({"images": [], "annotations": [{"image_id": 1, "category_id": 1}]}, "must be a COCO JSON with images"),
-        ({"images": [{"id": 1, "file_name": "x.jpg"}], "annotations": []}, "has no box in any of the 1 images"),
+        ({"images": [{"id": 1}], "annotations": []}, "must be a COCO JSON with images .*KeyError 'file_name'"),
+        ({"images": [], "annotations": [{"image_id": 1, "category_id": 1}]}, r"annotations\[0\] must have .*'bbox'"),
+        ({"images": [], "annotations": ["a box"]}, r"annotations\[0\] must have .*TypeError"),
+        (
+            {"images": [{"id": 1, "file_name": "x.jpg"}], "annotations": []},
+            "has no box in any of the 1 images: it has no annotation",
+        ),
     ],
 )
 def test_box_files_that_do_not_do_are_explained(photos, content, message):
@@ -92,3 +98,94 @@ def test_a_file_is_decoded_once_and_its_size_taken_from_what_opencv_read(photos,
         dataset.read(index)
         assert dataset.truth(index)["size"] == (20, 30)
     assert decoded == ["b.jpg", "a.PNG"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"bbox": [1, 2, 3]},
+        {"bbox": [1, 2, 3, 4, 5]},
+        {"bbox": [1, 2, float("nan"), 4]},
+        {"bbox": [1, 2, float("inf"), 4]},
+        {"bbox": None},
+        {"score": None},
+        {"score": float("nan")},
+        {"image_id": "first"},
+    ],
+)
+def test_an_annotation_that_does_not_do_is_named(photos, change):
+    box = {"image_id": 4, "category_id": 1, "bbox": [2, 3, 10, 5]}
+    content = {"images": [{"id": 4, "file_name": "b.jpg"}], "annotations": [box, box | change]}
+    with pytest.raises(DataError, match=r"boxes\.json: annotations\[1\] must have .*(TypeError|ValueError)"):
+        regions_of([photos / "b.jpg"], write_boxes(photos, content), META)
+
+
+def test_why_no_box_is_left_is_said_with_numbers(photos):
+    box = {"image_id": 4, "category_id": 1, "bbox": [2, 3, 10, 5]}
+    content = {
+        "images": [{"id": 4, "file_name": "b.jpg"}, {"id": 5, "file_name": "other.jpg"}],
+        "annotations": [
+            *[box | {"category_id": 2}] * 3,
+            *[box | {"image_id": 5}] * 2,
+            box | {"iscrowd": 1},
+            box | {"bbox": [0, 0, 0, 5]},
+        ],
+    }
+    with pytest.raises(DataError) as raised:
+        regions_of([photos / "b.jpg"], write_boxes(photos, content), META)
+    assert str(raised.value).endswith(
+        "has no box in any of the 1 images: 3 of another category_id than the model's (1), "
+        "2 of other images (names must match file_name), 1 of a crowd, 1 without an area"
+    )
+
+
+def matched(photos, images, names):
+    """Look at `images` with a JSON of a box in each of `names`, numbered from 1; return file to the box's number."""
+    content = {
+        "images": [{"id": number, "file_name": name} for number, name in enumerate(names, 1)],
+        "annotations": [
+            {"image_id": number, "category_id": 1, "bbox": [number, 0, 5, 5]} for number in range(1, len(names) + 1)
+        ],
+    }
+    regions = regions_of([photos / name for name in images], write_boxes(photos, content), META)
+    assert [region.box[0] for region in regions] == [region.image_id for region in regions]
+    return {str(region.path.relative_to(photos)): region.image_id for region in regions}
+
+
+@pytest.mark.parametrize(
+    ("images", "names", "expected"),
+    [
+        (["a/1.jpg"], ["a/1.jpg", "b/1.jpg"], {"a/1.jpg": 1}),
+        (["b/1.jpg", "a/1.jpg"], ["a/1.jpg", "b/1.jpg"], {"a/1.jpg": 1, "b/1.jpg": 2}),
+        (["x/a/1.jpg", "y/a/1.jpg"], ["y/a/1.jpg", "x/a/1.jpg"], {"x/a/1.jpg": 2, "y/a/1.jpg": 1}),
+        (["a/1.jpg", "b/1.jpg"], ["b/1.jpg"], {"b/1.jpg": 1}),  # a/1.jpg is not in the JSON
+        (["a/1.jpg", "b/1.jpg"], ["c/1.jpg", "b/1.jpg", "a/1.jpg"], {"b/1.jpg": 2, "a/1.jpg": 3}),
+        (["a/1.jpg", "a/1.jpg", "a/../a/1.jpg"], ["c/1.jpg"], {"a/../a/1.jpg": 1}),  # one file, named three times
+        (["a/1.jpg", "a/11.jpg"], ["1.jpg", "a/11.jpg"], {"a/1.jpg": 1, "a/11.jpg": 2}),
+    ],
+)
+def test_of_equal_names_the_longest_common_end_decides(photos, images, names, expected):
+    assert matched(photos, images, names) == expected
+
+
+def test_a_file_named_from_its_own_folder_is_told_by_that_folder(photos, monkeypatch):
+    (photos / "a").mkdir()
+    box = {"image_id": 1, "category_id": 1, "bbox": [2, 3, 10, 5]}
+    images = [{"id": 2, "file_name": "b/1.jpg"}, {"id": 1, "file_name": "a/1.jpg"}]
+    boxes = write_boxes(photos, {"images": images, "annotations": [box, box | {"image_id": 2}]})
+    monkeypatch.chdir(photos / "a")
+    assert regions_of([Path("1.jpg")], boxes, META) == [Region(Path("1.jpg"), 1, (2, 3, 12, 8))]
+
+
+@pytest.mark.parametrize(
+    ("images", "names", "message"),
+    [
+        (["a/1.jpg", "b/1.jpg"], ["1.jpg"], r"a/1\.jpg or .*b/1\.jpg may be 1\.jpg \(id 1\)"),
+        (["x/1.jpg"], ["a/1.jpg", "b/1.jpg"], r"x/1\.jpg may be a/1\.jpg \(id 1\) or b/1\.jpg \(id 2\)"),
+        (["a/1.jpg", "c/1.jpg"], ["a/1.jpg", "b/1.jpg"], r"c/1\.jpg may be a/1\.jpg \(id 1\) or b/1\.jpg \(id 2\)"),
+        (["a/1.jpg"], ["a/1.jpg", "a/1.jpg"], r"a/1\.jpg may be a/1\.jpg \(id 1\) or a/1\.jpg \(id 2\)"),
+    ],
+)
+def test_images_that_cannot_be_told_apart_are_named(photos, images, names, message):
+    with pytest.raises(DataError, match=f"boxes.json does not tell which image is which: .*{message}; give paths"):
+        matched(photos, images, names)
