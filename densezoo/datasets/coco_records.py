@@ -14,6 +14,9 @@ from densezoo.datasets.subset import in_subset
 from densezoo.errors import ConfigError, DataError
 from densezoo.types import Array, ImageTruth, Sample, identity_affine
 
+PERSON_OF_BOX = 0.53
+"""Of a person's box, the area that the evaluations of CrowdPose and AI Challenger take, whose files name none."""
+
 
 def image_folder(data_root: Path, images: str) -> Path:
     """Return the folder of a set's images.
@@ -50,12 +53,18 @@ def start_sample(store: AnnotationStore, folder: Path, image_row: int) -> Sample
 
 
 def image_truth(
-    store: AnnotationStore, image_row: int, rows: Array, labels: Array, num_keypoints: int, masks: bool
+    store: AnnotationStore,
+    image_row: int,
+    rows: Array,
+    labels: Array,
+    num_keypoints: int,
+    masks: bool,
+    share: float | Array = PERSON_OF_BOX,
 ) -> ImageTruth:
     """Assemble the ground truth of one image, as annotated: nothing is clipped.
 
-    An annotation without a box has its usable box (see `AnnotationStore.usable_boxes`), one without an area that of
-    its box.
+    An annotation without a box has its usable box (see `AnnotationStore.usable_boxes`), one without an area a share
+    of its box.
 
     Args:
         store: the annotations.
@@ -64,6 +73,7 @@ def image_truth(
         labels: (P,) labels to give them.
         num_keypoints: K; 0 leaves keypoints out.
         masks: whether to add `rles`.
+        share: of its box, the area of an instance whose annotation names none; one number or (P,).
 
     Raises:
         DataError: a malformed segmentation, where masks are asked for.
@@ -73,7 +83,9 @@ def image_truth(
     boxes[missing] = store.usable_boxes(rows[missing])
     areas = np.array(store.columns["areas"][rows])
     unknown = np.isnan(areas)
-    areas[unknown] = np.prod(np.maximum(boxes[unknown, 2:] - boxes[unknown, :2], 0), axis=1)
+    areas[unknown] = np.broadcast_to(share, areas.shape)[unknown] * np.prod(
+        np.maximum(boxes[unknown, 2:] - boxes[unknown, :2], 0), axis=1
+    )
     size = store.image_size(image_row)
     truth: ImageTruth = {
         "ids": np.array(store.columns["ids"][rows]),

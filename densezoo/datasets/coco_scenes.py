@@ -12,6 +12,7 @@ from densezoo.datasets.coco_masks import decode_masks
 from densezoo.datasets.coco_meta import keypoint_meta
 from densezoo.datasets.coco_parser.masks import MALFORMED
 from densezoo.datasets.coco_records import (
+    PERSON_OF_BOX,
     clipped,
     image_folder,
     image_rows_in,
@@ -205,7 +206,8 @@ class CocoScenes:
         """
         image_row = int(self._image_rows[index])
         rows = self._rows_of_image(image_row)
-        truth = image_truth(self._store, image_row, rows, self._labels(rows), 0, self._masks)
+        share = np.where(self._has_keypoints[self._store.columns["labels"][rows]], PERSON_OF_BOX, 1.0)
+        truth = image_truth(self._store, image_row, rows, self._labels(rows), 0, self._masks, share)
         if self.meta.num_keypoints:
             truth["keypoints"] = self._keypoints(rows)
         semantic = self._semantic.read(image_row) if self._semantic is not None else None

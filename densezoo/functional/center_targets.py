@@ -71,10 +71,11 @@ def keypoint_targets(keypoints: Tensor, labelled: Tensor, spots: Spots, radii: T
     values = torch.cat([away.where(told, 0.0), told.float()], 2).flatten(2).transpose(1, 2)
     offset, weight = put_in_cells(values, last_in_cells(spots.cell), grid.size).chunk(2, 1)
 
-    num_kinds = keypoints.shape[2]
-    kinds = torch.arange(num_kinds, device=keypoints.device).expand_as(joints.cell).flatten(1)
-    columns, rows, present = joints.column.flatten(1), joints.row.flatten(1), joints.present.flatten(1)
-    heat = draw_gaussians(columns, rows, radii.repeat_interleave(num_kinds, 1), kinds, present, num_kinds, grid.size)
+    only = torch.zeros_like(spots.cell)
+    of_kinds = zip(joints.column.unbind(2), joints.row.unbind(2), joints.present.unbind(2), strict=True)
+    heat = torch.cat(  # kind by kind, since all Gaussians at once take a lot of memory
+        [draw_gaussians(column, row, radii, only, present, 1, grid.size) for column, row, present in of_kinds], 1
+    )
 
     cells, places = joints.cell.flatten(1), joints.offset.flatten(1, 2).transpose(1, 2)
     count = sum_in_cells(torch.ones_like(places[:, :1]), cells, grid.size)

@@ -40,13 +40,15 @@ _PUBLISHED = (
 
 
 def published_sigmas(keypoint_names: Sequence[str]) -> tuple[float, ...] | None:
-    """Return the K published constants of a set of joints, or None where nobody published any.
+    """Return the K published constants of a set of joints, or None where none are known here.
 
     Args:
         keypoint_names: K names in any order; capitals, blanks and hyphens do not matter. They must be exactly the
             joints of a known set: 17 joints of an animal do not get a person's constants.
     """
     names = [name.strip().lower().replace(" ", "_").replace("-", "_") for name in keypoint_names]
+    if "neck" in names:  # CrowdPose's files say 'head' for what its paper and others call the top of the head
+        names = ["top_head" if name == "head" else name for name in names]
     for known in _PUBLISHED:
         if len(names) == len(known) and set(names) == set(known):
             return tuple(known[name] for name in names)

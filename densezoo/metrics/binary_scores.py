@@ -22,7 +22,7 @@ from densezoo.errors import ConfigError
 from densezoo.functional.affine import opencv_matrix
 from densezoo.functional.label_maps import IGNORE
 from densezoo.metrics.records import same_kind
-from densezoo.metrics.semantic_maps import class_names, compared_maps, count_pairs, unanswered
+from densezoo.metrics.semantic_maps import check_ignore_index, class_names, compared_maps, count_pairs, unanswered
 from densezoo.registry import METRICS
 from densezoo.types import Array, DatasetMeta, ImageTruth, Prediction, Sample
 
@@ -65,6 +65,7 @@ class BinaryScores:
 
     Args:
         meta: names the classes; there must be two.
+        ignore_index: annotated pixels of this label are not scored, as those of 255.
 
     Raises:
         ConfigError: a data set with more classes, or without any.
@@ -74,8 +75,9 @@ class BinaryScores:
     primary = "Dice"
     reads_probabilities = True
 
-    def __init__(self, meta: DatasetMeta) -> None:
+    def __init__(self, meta: DatasetMeta, ignore_index: int = IGNORE) -> None:
         """Make an empty metric."""
+        self.ignore_index = check_ignore_index(ignore_index, "BinaryScores")
         self.names = class_names(meta, "BinaryScores")
         if len(self.names) != 2:
             raise ConfigError(
@@ -94,6 +96,7 @@ class BinaryScores:
             maps = compared_maps(prediction, sample, "BinaryScores")
             if maps is None:
                 continue
+            maps = self._scored(maps[0]), maps[1]
             counts, odds = self._counts(*maps, sample["path"]), None
             if "probabilities" in prediction:
                 odds = _log_odds(prediction["probabilities"], sample["to_original"], maps[0].shape)
@@ -102,10 +105,13 @@ class BinaryScores:
     def add_truth(self, image_id: int, truth: ImageTruth) -> None:
         """Count every labelled pixel of a file that no sample shows as one without an answer."""
         if "semantic" in truth:
-            labels = truth["semantic"]
+            labels = self._scored(truth["semantic"])
             nothing = unanswered(labels)
             counts = self._counts(labels, nothing, f"image {image_id}")
             self._records[image_id] = _Record(counts, *_tally(labels, nothing, np.zeros(labels.shape, np.float32)))
+
+    def _scored(self, truth: Array) -> Array:
+        return np.where(truth == self.ignore_index, np.uint8(IGNORE), truth)
 
     def _counts(self, truth: Array, answer: Array, where: str) -> Array:
         pairs = count_pairs(truth, answer, self.names, where)

@@ -71,6 +71,8 @@ class BoundaryF(CountsLabels):
             box = slice(top, top + height), slice(left, left + width)
             if width:
                 counts[:, label] = [*_near(found[box], given[box], disc), *_near(given[box], found[box], disc)]
+        if self.ignore_index < len(self.names):
+            counts[:, self.ignore_index] = 0  # answers of a label that is not scored are near to no boundary of it
         return counts
 
     def compute(self, weights: Mapping[int, float] | None = None) -> dict[str, float]:

@@ -102,7 +102,10 @@ class JointErrors:
         distances = _matched_distances(points, scores, truth["keypoints"][scored])
         for index, distance in zip(np.flatnonzero(scored), distances, strict=True):
             key = sample["image_id"], int(truth["ids"][index])
-            length = self.normalizer.measure(truth, int(index))
+            try:
+                length = self.normalizer.measure(truth, int(index))
+            except DataError as error:
+                raise DataError(f"{sample['path']}: {error}") from error
             if np.isnan(length):
                 self._skipped.add(key)
             else:

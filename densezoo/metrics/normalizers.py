@@ -103,8 +103,8 @@ def keypoint_index(name: str, meta: DatasetMeta) -> int:
 
 
 def _two_names(keypoints: Sequence[str]) -> tuple[str, str]:
-    if isinstance(keypoints, str) or len(keypoints) != 2:
-        raise ConfigError(f"keypoints= must be two names, as ('left_eye', 'right_eye'); got {keypoints!r}")
+    if isinstance(keypoints, str) or len(keypoints) != 2 or keypoints[0] == keypoints[1]:
+        raise ConfigError(f"keypoints= must be two different names, as ('left_eye', 'right_eye'); got {keypoints!r}")
     return keypoints[0], keypoints[1]
 
 

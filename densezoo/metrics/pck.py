@@ -6,6 +6,7 @@ equal weight per annotated joint, as the MPII evaluation takes them (mmpose's PC
 The area under the curve is exact, not a sum over sampled thresholds.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -59,8 +60,8 @@ class PCK:
         """Make an empty metric."""
         if not meta.num_keypoints:
             raise ConfigError("PCK needs a data set with keypoints; this one has none")
-        if not threshold > 0:
-            raise ConfigError(f"PCK: threshold must be positive, not {threshold!r}")
+        if not 0 < threshold < math.inf:
+            raise ConfigError(f"PCK: threshold must be positive and finite, not {threshold!r}")
         if isinstance(joints, str) or (joints is not None and not joints):
             raise ConfigError(f"PCK: joints must be a list of keypoint names, not {joints!r}")
         self.meta = meta

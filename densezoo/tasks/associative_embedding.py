@@ -102,8 +102,10 @@ class AssociativeEmbedding(FindsPoses):
             if number < 1:
                 raise ConfigError(f"AssociativeEmbedding: {name}={number} must be at least 1")
         for name, size in (("sigma", sigma), ("tag_threshold", tag_threshold)):
-            if not size > 0:
-                raise ConfigError(f"AssociativeEmbedding: {name}={size} must be above 0")
+            if not 0 < size < math.inf:
+                raise ConfigError(f"AssociativeEmbedding: {name}={size} must be above 0, and finite")
+        if not 0 <= joint_threshold < 1:
+            raise ConfigError(f"AssociativeEmbedding: joint_threshold={joint_threshold} must be from 0 to below 1")
         for name, weight in (("foreground", foreground), ("tag_weight", tag_weight)):
             if not 0 <= weight < math.inf:
                 raise ConfigError(f"AssociativeEmbedding: {name}={weight} must be at least 0")

@@ -282,7 +282,7 @@ class Centers(FindsObjects):
             found.append(METRICS.build({"type": "KeypointAP"}, meta=meta))
         elif self.scores_keypoints:
             logger.warning(
-                "no OKS AP, only box AP: nobody published OKS sigmas for these keypoints; to get it, give "
+                "no OKS AP, only box AP: no published OKS sigmas are known for these keypoints; to get it, give "
                 "dict(type='KeypointAP', sigmas=[…]) with one number per keypoint in the task's metrics"
             )
         return found

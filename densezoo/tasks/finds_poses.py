@@ -91,7 +91,7 @@ def default_metrics(meta: DatasetMeta) -> list[dict[str, Any]]:
     if sigmas_of(meta):
         return [{"type": "KeypointAP"}, pck]
     logger.warning(
-        "no OKS AP, only PCK: nobody published OKS sigmas for these %d keypoints; to get AP, give "
+        "no OKS AP, only PCK: no published OKS sigmas are known for these %d keypoints; to get AP, give "
         "dict(type='KeypointAP', sigmas=[…]) with one number per keypoint in the task's metrics",
         meta.num_keypoints,
     )

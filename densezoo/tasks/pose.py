@@ -4,6 +4,7 @@ Newell, Yang, Deng, "Stacked Hourglass Networks for Human Pose Estimation", ECCV
 Deviation: Gaussians are not cut off (the original draws 7×7 cells, beyond which they are below 0.012).
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -89,10 +90,13 @@ class Pose(FindsPoses):
                 raise ConfigError(f"Pose: no {name}={value!r}; {near_names(str(value), known)}")
         if num_keypoints < 1:
             raise ConfigError(f"Pose: num_keypoints={num_keypoints} must be at least 1")
-        if sigma <= 0:
-            raise ConfigError(f"Pose: sigma={sigma} must be above 0")
-        if flip_shift < 0:
-            raise ConfigError(f"Pose: flip_shift={flip_shift} must be 0 or more")
+        if not 0 < sigma < math.inf:
+            raise ConfigError(f"Pose: sigma={sigma} must be above 0, and finite")
+        for name, number in (("foreground", foreground), ("dark_blur", dark_blur), ("flip_shift", flip_shift)):
+            if not 0 <= number < math.inf:
+                raise ConfigError(f"Pose: {name}={number} must be 0 or more, and finite")
+        if dark_blur and refine != "dark":
+            raise ConfigError(f"Pose: dark_blur={dark_blur} belongs to refine='dark'; take it out")
         if loss == "cross_entropy" and joints == "zero_target":
             raise ConfigError("Pose: loss='cross_entropy' has no zero target; use joints='mask' or 'visible_only'")
         if loss == "cross_entropy" and foreground:

@@ -10,7 +10,7 @@ Border = tuple[int, int, int] | Literal["reflect"]
 
 
 def check_number(field: str, value: Any, low: float, high: float = math.inf) -> float:
-    """Return `value` as a float if it is a number from `low` to `high`, both included.
+    """Return `value` as a float if it is a finite number from `low` to `high`, both included.
 
     Args:
         field: dotted name for the message, e.g. `'warp.flip'`.
@@ -21,9 +21,9 @@ def check_number(field: str, value: Any, low: float, high: float = math.inf) -> 
     Raises:
         ConfigError: not a number, or out of range.
     """
-    ok = isinstance(value, (int, float)) and not isinstance(value, bool) and low <= value <= high
+    ok = isinstance(value, (int, float)) and not isinstance(value, bool) and low <= value <= high and value < math.inf
     if not ok:
-        allowed = f"from {low:g} to {high:g}" if high < math.inf else f"of at least {low:g}"
+        allowed = f"from {low:g} to {high:g}" if high < math.inf else f"of at least {low:g}, and finite"
         raise ConfigError(f"{field} must be a number {allowed}, not {value!r}")
     return float(value)
 

@@ -31,7 +31,7 @@ from densezoo.transforms.checks import Border
 from densezoo.transforms.elastic import Bend
 from densezoo.types import Array
 
-OUTLINE = 16  # points on each side of a box, of which the extent of a bent one is taken
+OUTLINE = 16, 8  # a bent box has the extent of as many points on each side, or of one in so many output pixels
 SLACK = 2  # pixels around that extent, for what bulges out between those points
 
 
@@ -147,7 +147,8 @@ def move_boxes(boxes: Array, affine: Array, bend: Bend | None = None) -> Array:
     """Move boxes (P, 4) xyxy; a rotated or bent one becomes the upright extent of its outline, (P, 4) float64."""
     if bend is None:
         return transform_boxes(affine, boxes)
-    t = np.linspace(0, 1, OUTLINE, endpoint=False)[None]
+    longest = max((boxes[:, 2:] - boxes[:, :2]).max(initial=0), 0) * mean_scale(affine)
+    t = np.linspace(0, 1, max(OUTLINE[0], math.ceil(longest / OUTLINE[1])), endpoint=False)[None]
     left, top, right, bottom = (side[:, None] for side in boxes.T)
     x = np.concatenate([left + t * (right - left), right + 0 * t, right - t * (right - left), left + 0 * t], 1)
     y = np.concatenate([top + 0 * t, top + t * (bottom - top), bottom + 0 * t, bottom - t * (bottom - top)], 1)

@@ -126,6 +126,8 @@ class Warp:
         self.halves = split_body(keypoint_names) if self.half_body > 0 else ([], [])
         self.border = check_border("warp.border", border)
         self.crop_margin = check_number("warp.crop_margin", crop_margin, 0)
+        if self.crop_margin % 1:
+            raise ConfigError(f"warp.crop_margin={crop_margin} must be whole pixels")
         if self.crop is None and self.crop_margin:
             raise ConfigError("warp.crop_margin is that of crops; give warp.crop, or take it out")
         if self.crop is not None and 2 * self.crop_margin >= min(self.crop):
@@ -134,6 +136,8 @@ class Warp:
             raise ConfigError("warp.shift moves what warp.crop places anew; take one of the two out")
         self.elastic: Elastic | None = None
         if elastic is not None:
+            if not isinstance(elastic, Mapping):
+                raise ConfigError(f"warp.elastic must be a dict, such as dict(sigma=10), or None, not {elastic!r}")
             check_arguments(Elastic, elastic, {}, "warp.elastic")
             self.elastic = Elastic(**elastic)
 

@@ -55,6 +55,11 @@ def test_samples_are_the_labelled_boxed_instances(birds):
     assert dataset.meta.sigmas == ()
 
 
+def test_without_an_area_in_the_file_it_is_a_share_of_the_box(write_coco):
+    files = write_coco([image(7)], [bird(1, 7, area=None), bird(2, 7)], [BIRD])
+    np.testing.assert_allclose(CocoPose(**files).truth(0)["areas"], [0.53 * 600, 333.5])
+
+
 def test_a_sample_is_in_the_files_pixels(birds):
     sample = CocoPose(**birds).read(0)
     assert sample["image"].shape == (40, 60, 3)

@@ -218,6 +218,20 @@ def test_records_stay_small():
     assert len(pickle.dumps(metric)) < 65081 * 6 + 2000
 
 
+@pytest.mark.parametrize("ignored", [0, 1, 254])
+def test_a_label_of_ones_own_is_not_scored(ignored):
+    rng = np.random.default_rng(0)
+    truth, chances = rng.choice([0, 1, 254] if ignored == 254 else [0, 1], (6, 7)), rng.random((6, 7))
+    found = answer(chances > 0.5, chances)
+    metric, expected = BinaryScores(META, ignore_index=ignored), BinaryScores(META)
+    metric.update([found], [given_map(truth)])
+    expected.update([found], [given_map(np.where(truth == ignored, 255, truth))])
+    assert metric.compute() == pytest.approx(expected.compute(), nan_ok=True)
+    for each, labels in ((metric, truth), (expected, np.where(truth == ignored, 255, truth))):
+        each.add_truth(2, given_map(labels)["truth"])
+    assert metric.compute() == pytest.approx(expected.compute(), nan_ok=True)
+
+
 def test_empty_metrics_say_nan_under_every_name():
     scores = BinaryScores(META).compute()
     assert list(scores) == NAMES

@@ -55,7 +55,7 @@ def brute_force(truth, found, squared, ignored=255):
     measures = []
     for label in range(3):
         annotated, answered = (boundary(labels, label) for labels in maps)
-        if not len(annotated) and not len(answered):
+        if label == ignored or (not len(annotated) and not len(answered)):
             measures.append(np.nan)
             continue
         near = ((annotated[:, None] - answered[None]) ** 2).sum(-1) < squared

@@ -113,7 +113,9 @@ def test_weights_equal_repeated_images_and_parts_merge(
 def test_impossible_arguments_are_refused(body: DatasetMeta):
     with pytest.raises(ConfigError, match="'left_eye'"):
         NME(body, normalizer="interocular")
-    with pytest.raises(ConfigError, match="two names"):
+    with pytest.raises(ConfigError, match="two different names"):
         NME(FACE, normalizer="interocular", keypoints=("mouth",))
+    with pytest.raises(ConfigError, match="two different names"):
+        NME(FACE, normalizer="interocular", keypoints=("left_eye", "left_eye"))
     with pytest.raises(ConfigError, match="does not use it"):
         NME(FACE, keypoints=("left_eye", "mouth"))

@@ -211,6 +211,7 @@ def test_an_unreadable_image_is_left_out(
     [
         ({"normalizer": "torsos"}, "did you mean 'torso'"),
         ({"threshold": 0}, "threshold must be positive"),
+        ({"threshold": float("inf")}, "threshold must be positive and finite"),
         ({"joints": ["left_hop"]}, "did you mean 'left_hip'"),
         ({"joints": "neck"}, "list of keypoint names"),
         ({"joints": []}, "list of keypoint names"),

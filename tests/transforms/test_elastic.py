@@ -74,6 +74,26 @@ def test_a_disc_its_box_its_keypoint_and_its_image_stay_together(seed, enlarged,
         assert np.abs(loose).max() < 14
 
 
+def test_what_reaches_far_beyond_the_view_is_cut_nowhere_else():
+    mask = np.zeros((256, 2048), np.uint8)
+    mask[128:] = 1
+    sample = {
+        "image": np.zeros((256, 2048, 3), np.uint8),
+        "image_id": 1,
+        "path": "",
+        "to_original": np.eye(2, 3),
+        "frame": np.array([0, 0, 2048, 256], np.float32),
+        "boxes": np.array([[0, 128, 2048, 256]], np.float32),
+        "labels": np.array([0]),
+        "semantic": mask * 7,
+        "masks": mask[None],
+    }
+    warp = Warp(None, padding=1.0, crop=256, elastic={"sigma": 10})
+    for seed in range(20):
+        warped = warp(dict(sample), np.random.default_rng(seed))
+        np.testing.assert_array_equal(warped["masks"][0] == 1, warped["semantic"] == 7)
+
+
 @given(st.integers(0, 10_000), st.sampled_from([2, 3, 5]), st.sampled_from([(96, 96), (40, 200)]))
 @settings(deadline=None, max_examples=40)
 def test_moving_is_the_inverse_of_looking_and_nothing_folds(seed, grid, size):
