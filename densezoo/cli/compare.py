@@ -55,6 +55,8 @@ def run(options: argparse.Namespace) -> int:
     from densezoo.errors import ConfigError
 
     check_jobs(options.jobs)  # before anything is written
+    if options.report_only and options.unit is not None:
+        raise ConfigError("--report-only runs nothing, and --unit runs one unit; take one of them out")
     if options.ray is not None:
         import_ray()
     study = load_study(options.config, options.cfg_options, options.seeds)

@@ -14,6 +14,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import torch
+
 from densezoo.comparison.findings import Findings, judge
 from densezoo.comparison.ledger import DONE, FAILED, RUNNING, Ledger
 from densezoo.comparison.prepared import Prepared, check_same, prepare
@@ -58,7 +60,7 @@ def compare(study: Study, work_dir: str | Path, resume: bool = False, say: Calla
             run_claimed(study, prepared, unit, work_dir, f"densezoo.compare({study.path!r}, {str(work_dir)!r})")
         except TakenError as error:
             say(f"{unit.name} is left out: {error}")
-        except DenseZooError as error:
+        except (DenseZooError, torch.OutOfMemoryError) as error:
             if ledger.status(unit.name) != FAILED:  # the ledger itself is broken
                 raise
             say(f"{unit.name} failed: {error}")

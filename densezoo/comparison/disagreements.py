@@ -74,9 +74,14 @@ def image_score(arms: Sequence[ArmResults], metric: str) -> str | None:
 
 
 def rank_disagreements(arms: Sequence[ArmResults], score: str) -> list[Disagreement]:
-    """Return the images that all arms have scores of, the most spread out first; the base's repetition is left out."""
+    """Return the images that arms score differently, the most spread out first; the base's repetition is left out.
+
+    All arms that have runs must have a score of an image. With fewer than two of them there is none.
+    """
     means: dict[int, dict[str, float]] = defaultdict(dict)
     compared = _compared(arms)
+    if len(compared) < 2:
+        return []
     for arm in compared:
         values: dict[int, list[float]] = defaultdict(list)
         for run in arm.runs.values():
@@ -89,7 +94,8 @@ def rank_disagreements(arms: Sequence[ArmResults], score: str) -> list[Disagreem
         for image_id, scores in means.items()
         if len(scores) == len(compared) and np.isfinite(list(scores.values())).all()
     ]
-    return sorted(complete, key=lambda each: (-each.spread, each.image_id))
+    differing = [each for each in complete if each.spread > 0]
+    return sorted(differing, key=lambda each: (-each.spread, each.image_id))
 
 
 def draw_disagreements(

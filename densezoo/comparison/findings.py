@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from densezoo.comparison.conclusions import Comparison, Conclusions, conclude
-from densezoo.comparison.ledger import DONE, Ledger, Record
+from densezoo.comparison.ledger import DONE, LEDGER_FILES, Ledger, Record
 from densezoo.comparison.prepared import Prepared
 from densezoo.comparison.study import AGAIN, Study
 from densezoo.comparison.study_results import ArmResults
@@ -70,6 +70,8 @@ class Findings:
         record = self.records.get(unit.name)
         if record is None:
             return arm.failed.get(unit.name, "not begun")
+        if record.status == DONE:
+            return f"done, but its result.json is gone; without its {LEDGER_FILES} it runs again"
         return ": ".join([record.status, *filter(None, [arm.failed.get(unit.name, record.error)])])
 
 

@@ -80,10 +80,11 @@ def import_ray() -> Any:
 
 def _join(ray: Any, address: str | None) -> None:
     new = {"include_dashboard": False} if address is None and "RAY_ADDRESS" not in os.environ else {}
+    where = address or os.environ.get("RAY_ADDRESS", "(a new cluster)")
     try:
         ray.init(address=address, log_to_driver=False, **new)
     except (ConnectionError, ValueError, RuntimeError) as error:
-        raise ConfigError(f"--ray {address}: no Ray cluster answers there: {error}") from error
+        raise ConfigError(f"--ray {where}: no Ray cluster answers there: {error}") from error
 
 
 def _share(nodes: Sequence[dict[str, float]], jobs: int) -> tuple[int, int]:

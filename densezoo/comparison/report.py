@@ -182,7 +182,7 @@ def _sections(found: Findings, folder: Path) -> list[Section]:
 def _images(found: Findings, folder: Path) -> Section:
     """Choose and draw the images that arms disagree on."""
     score = image_score(found.arms, found.study.metric)
-    ranked = [] if score is None or len(found.compared) < 2 else rank_disagreements(found.arms, score)
+    ranked = [] if score is None else rank_disagreements(found.arms, score)
     chosen = ranked[:NUM_IMAGES]
     drawn: dict[int, list[Panel]] = {}
     problem = None

@@ -116,6 +116,8 @@ def apply_options(config: RunConfig, options: Mapping[str, Any], where: str) -> 
     """
     values: dict[str, Any] = _plain(config.to_dict())
     for key, value in options.items():
+        if not isinstance(key, str):
+            raise ConfigError(f"{where}: {key!r} is no key; name it with dots, such as 'neck.fusion'")
         *parents, last = key.split(".")
         place: Any = values
         for depth, name in enumerate(parents, start=1):

@@ -89,6 +89,8 @@ def _grid(grid: Mapping[str, Any], where: str) -> dict[str, dict[str, Any]]:
 
 
 def _choices(key: str, values: Any, where: str) -> list[_Choice]:
+    if not isinstance(key, str):
+        raise ConfigError(f"{where}: grid: {key!r} is no key; name it with dots, such as 'neck.fusion'")
     if not isinstance(values, (list, tuple)) or not values:
         raise ConfigError(f"{where}: grid: {key} must be a list of values, such as [{values!r}, …], not {values!r}")
     choices = []

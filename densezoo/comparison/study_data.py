@@ -7,12 +7,18 @@ from typing import Any
 
 from densezoo.comparison.study import Arm
 from densezoo.datasets.mixed import source_configs
+from densezoo.datasets.subset import share_images
 from densezoo.engine.config import RunConfig, flatten
 from densezoo.errors import ConfigError
 from densezoo.registry import DATASETS
 
 _VALIDATION_FOLDS = 10  # of a training set that has no validation set beside it, the first is one
 _SETS = ("train_data", "val_data", "test_data")
+_OF_ANNOTATIONS = {
+    "only", "boxes", "min_keypoints", "keypoint_shift", "num_keypoints", "masks", "categories", "semantic",
+    "semantic_classes", "semantic_from_masks", "semantic_categories", "view",
+}  # fmt: skip
+"""Arguments of data sets that change what is known of images, and not which images there are."""
 
 
 def with_validation(config: RunConfig, where: str) -> RunConfig:
@@ -79,8 +85,8 @@ def check_apart(arms: Sequence[Arm], where: str) -> None:
         where: for error messages.
 
     Raises:
-        ConfigError: two of an arm's sets have a source in common and are not different subsets of it, or a source has
-            no type, or an unknown one.
+        ConfigError: two of an arm's sets have a source in common and are not subsets of it without a common image, or
+            a source has no type, or an unknown one.
     """
     for arm in arms:
         for one, other in itertools.combinations(_SETS, 2):
@@ -91,21 +97,25 @@ def check_apart(arms: Sequence[Arm], where: str) -> None:
             if shared:
                 raise ConfigError(
                     f"{where}: arm {arm.name!r}: {one} and {other} have the same {shared[0]}, and scores must be on "
-                    "images that nothing was learned from; give one of them another source, or both a subset, and not "
-                    "the same, such as subset=dict(folds=10, drop=[0]) and subset=dict(folds=10, keep=[0])"
+                    "images that nothing was learned from; give one of them another source, or both subsets without a "
+                    "common image, such as subset=dict(folds=10, drop=[0]) and subset=dict(folds=10, keep=[0])"
                 )
 
 
 def _overlap(one: Mapping[str, Any], other: Mapping[str, Any], where: str) -> bool:
     """Whether two sources may have images in common, as far as their configs tell."""
-    parts = one.get("subset"), other.get("subset")
-    return _images_of(one, where) == _images_of(other, where) and (not all(parts) or parts[0] == parts[1])
+    if _images_of(one, where) != _images_of(other, where):
+        return False
+    try:
+        return share_images(one.get("subset"), other.get("subset"))
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from error
 
 
 def _images_of(source: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """Return what says where images come from: `only` is of annotations."""
+    """Return what says where images come from."""
     try:
-        whole = DATASETS.with_defaults({key: value for key, value in source.items() if key != "only"})
+        whole = DATASETS.with_defaults({key: value for key, value in source.items() if key not in _OF_ANNOTATIONS})
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from error
     return flatten({key: value for key, value in whole.items() if key != "subset"})

@@ -216,7 +216,13 @@ def _run_seed(study: Study, prepared: Prepared, unit: Unit, work_dir: Path) -> U
     if not (folder / "test").is_dir():
         _train(study, prepared, unit, config, work_dir)
         _test(study, config, WorkDir(folder).last, folder / "test")
-    score = json.loads((folder / "test" / "metrics.json").read_text(encoding="utf-8"))["scores"][study.metric]
+    path = folder / "test" / "metrics.json"
+    try:
+        score = json.loads(path.read_text(encoding="utf-8"))["scores"][study.metric]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(
+            f"{path} is not what densezoo compare writes: {error}; delete its folder, and --resume"
+        ) from error
     return _result(study, prepared, unit, config, math.nan if score is None else score, work_dir, None)
 
 

@@ -4,6 +4,7 @@ Images are dealt into folds by a hash of their id, so a part stays the same when
 of an image falls on the same side.
 """
 
+import math
 import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -40,6 +41,19 @@ def in_subset(image_ids: Sequence[int] | Array, subset: Mapping[str, Any] | None
         order = np.lexsort((np.asarray(image_ids, np.int64), hashes))
         chosen[order[np.cumsum(chosen[order]) > limit]] = False
     return chosen
+
+
+def share_images(one: Mapping[str, Any] | None, other: Mapping[str, Any] | None) -> bool:
+    """Whether two subsets of one set may have an image in common, whatever the images are; None is all of them.
+
+    A `limit` takes the first ones of a hash that both share, so it keeps nothing apart.
+
+    Raises:
+        ConfigError: an unknown key, or a value that cannot be.
+    """
+    (folds, kept, _), (others, also, _) = ((1, [0], None) if each is None else _checked(each) for each in (one, other))
+    common = math.gcd(folds, others)  # numbers with any two remainders exist where those agree in this one
+    return not {fold % common for fold in kept}.isdisjoint(fold % common for fold in also)
 
 
 def _checked(subset: Mapping[str, Any]) -> tuple[int, list[int], int | None]:

@@ -2,6 +2,7 @@
 
 import math
 import os
+import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,8 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file; a kill at any moment leaves the old file or the new one."""
-    partial = path.with_name(f".{path.name}.partial")
+    """Write a file; a kill at any moment leaves the old file or the new one, and so do two processes at once."""
+    partial = path.with_name(f".{path.name}.{socket.gethostname()}-{os.getpid()}.partial")
     try:
         partial.write_bytes(content)
         os.replace(partial, path)

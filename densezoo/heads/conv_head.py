@@ -1,6 +1,7 @@
 """Convolutional head: a branch of convolutions per output map, on one level of the pyramid."""
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from typing import cast
 
@@ -56,15 +57,20 @@ class ConvHead(nn.Module):
             initial_std: standard deviation of the output weights at the start, with bias zero; None keeps torch's.
 
         Raises:
-            ConfigError: the pyramid has no such level, an even kernel size, or an unknown norm or activation.
+            ConfigError: the pyramid has no such level, a width, kernel size or deviation that cannot be, or an unknown
+                norm or activation.
         """
         super().__init__()
         if not 0 <= level < len(in_channels):
             raise ConfigError(f"ConvHead: level={level}, but the pyramid has the levels 0 to {len(in_channels) - 1}")
-        if final_kernel_size % 2 == 0 or (hidden_channels and kernel_size % 2 == 0):
+        if min(final_kernel_size, kernel_size) < 1 or final_kernel_size % 2 == 0 or kernel_size % 2 == 0:
             raise ConfigError(
-                f"ConvHead: kernel_size={kernel_size} and final_kernel_size={final_kernel_size} must be odd"
+                f"ConvHead: kernel_size={kernel_size} and final_kernel_size={final_kernel_size} must be odd, from 1 on"
             )
+        if min(hidden_channels, default=1) < 1:
+            raise ConfigError(f"ConvHead: hidden_channels={list(hidden_channels)} must be at least 1 each")
+        if initial_std is not None and not 0 <= initial_std < math.inf:
+            raise ConfigError(f"ConvHead: initial_std={initial_std} must be 0 or more")
         self.level = level
         self.stride = in_strides[level]
         self.origin = in_origins[level] if in_origins else 0.0

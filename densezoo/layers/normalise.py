@@ -1,5 +1,6 @@
 """Normalisation and activation by name, so that one config word reaches every layer of a network."""
 
+import torch.distributed as dist
 from timm.layers import LayerNorm2d
 from torch import Tensor, nn
 
@@ -37,11 +38,12 @@ class BatchNorm2d(nn.BatchNorm2d):
 
 
 class SyncBatchNorm(nn.SyncBatchNorm):
-    """Batch normalisation over processes, with the same error."""
+    """Batch normalisation over processes, with the same error where there is one process."""
 
     def _check_input_dim(self, input: Tensor) -> None:
         super()._check_input_dim(input)
-        _refuse_single_values(self, input)
+        if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
+            _refuse_single_values(self, input)
 
 
 def _refuse_single_values(norm: nn.Module, input: Tensor) -> None:

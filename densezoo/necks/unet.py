@@ -6,6 +6,7 @@ width) with `align="crop"` (valid convolutions, skips cropped to what is left) a
 normalises as U-Nets on today's encoders do.
 """
 
+import itertools
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -80,7 +81,8 @@ class UNet(StagedNeck):
 
         Raises:
             ConfigError: a number that cannot be, an unknown fusion, upsample, align, norm or activation, or an encoder
-                of valid convolutions without `align='crop'`.
+                of valid convolutions without `align='crop'`, or one whose strides do not double with `'pad'` or
+                `'crop'`.
         """
         if upsample not in RESIZES:
             raise ConfigError(f"UNet: no upsample={upsample!r}; {near_names(upsample, RESIZES)}")
@@ -100,6 +102,11 @@ class UNet(StagedNeck):
             in_origins=in_origins,
         )
         valid = align == "crop"
+        if align != "resize" and any(2 * one != other for one, other in itertools.pairwise(in_strides)):
+            raise ConfigError(
+                f"UNet: align={align!r} doubles maps, but the encoder's strides, {list(in_strides)}, do not double; "
+                "take align='resize', or ask the encoder for other levels"
+            )
         if not valid and len(set(plan.origins)) > 1:
             raise ConfigError("UNet: the encoder's valid convolutions shift its levels; take align='crop'")
         plans = stage_plans(plan, num_stages)

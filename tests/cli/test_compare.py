@@ -151,6 +151,10 @@ class TestRefusals:
         words = self.refused(capsys, finished[0], "--work-dir", tmp_path / "new", "--report-only")
         assert "holds no study" in words
 
+    def test_a_report_of_a_unit(self, finished, capsys):
+        options = ["--work-dir", finished[1], "--report-only", "--unit", "sum/seed-0"]
+        assert "take one of them out" in self.refused(capsys, finished[0], *options)
+
     @pytest.mark.parametrize("options", [[], ["--unit", "sum/seed-0"], ["--resume"]])
     def test_a_folder_with_something_else(self, write_study, tmp_path, capsys, options):
         study = write_study(tmp_path)  # beside it in the folder

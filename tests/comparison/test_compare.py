@@ -1,6 +1,7 @@
 """A whole study from Python: units in turn, failures that do not stop the others, and going on."""
 
 import pytest
+import torch
 
 import densezoo
 from densezoo.comparison import compare as module
@@ -57,6 +58,24 @@ def test_runs_reports_and_goes_on(study, tmp_path, monkeypatch):
     assert not found.missing
     assert found.conclusions.comparisons[0].reason == "with one seed it is not known how much seeds matter"
     assert "nothing can be concluded" in (tmp_path / "work" / "report.md").read_text()
+
+    (tmp_path / "work/units/concat/seed-0/result.json").unlink()
+    found = densezoo.compare(study, tmp_path / "work", resume=True, say=said.append)
+    assert list(found.missing) == ["concat/seed-0"]
+    assert "result.json is gone; without its files in the ledger" in found.missing["concat/seed-0"]
+
+
+def test_an_arm_that_needs_too_much_memory_does_not_stop_the_others(study, tmp_path, monkeypatch):
+    run_unit = module.run_unit
+
+    def run_out(study, prepared, unit, work_dir):
+        if unit.arm == "concat":
+            raise torch.OutOfMemoryError("no more")
+        return run_unit(study, prepared, unit, work_dir)
+
+    monkeypatch.setattr(module, "run_unit", run_out)
+    found = densezoo.compare(study, tmp_path / "work", say=lambda _: None)
+    assert found.missing == {"concat/seed-0": "failed: OutOfMemoryError: no more"}
 
 
 def test_without_its_tries_a_unit_is_left_out(study, tmp_path, monkeypatch):

@@ -38,7 +38,7 @@ def test_images_are_ranked_by_the_range_of_means_over_seeds(made_up):
     other = [{1: 0.5, 2: 0.9, 3: 0.8, 4: 0.1}, {1: 0.5, 2: 0.7, 3: 0.8, 4: 0.1}]
     ranked = rank_disagreements(scored(made_up, [base, other]), METRIC)
     # of image 1 both means are 0.5, 4 has no score in the base, and 5 none in the other
-    assert [(each.image_id, pytest.approx(each.spread)) for each in ranked] == [(2, 0.3), (3, 0.3), (1, 0.0)]
+    assert [(each.image_id, pytest.approx(each.spread)) for each in ranked] == [(2, 0.3), (3, 0.3)]
     assert ranked[0].scores == {"sum": 0.5, "concat": pytest.approx(0.8)}
 
 
@@ -144,3 +144,8 @@ def test_pictures_shrink_until_they_fit():
 def test_nothing_to_draw_is_nothing():
     assert encode_panels([]) == []
     assert rank_disagreements([], METRIC) == []
+
+
+def test_an_arm_alone_disagrees_with_nobody(made_up):
+    only = [made_up.arms[0], *(replace(arm, runs={}) for arm in made_up.arms[1:])]
+    assert rank_disagreements(only, METRIC) == []

@@ -155,11 +155,11 @@ def test_pictures_are_beside_the_text(written):
 
 def test_a_newer_report_takes_the_place_of_the_last(made_up, tmp_path):
     report(made_up, tmp_path)
-    short = {image: row for image, row in made_up.arms[0].runs[0].per_image.items() if image <= 3}
-    arms = [
-        replace(arm, runs={seed: replace(run, per_image=short) for seed, run in arm.runs.items()})
-        for arm in made_up.arms
-    ]
+
+    def first_images(run):
+        return replace(run, per_image={image: row for image, row in run.per_image.items() if image <= 3})
+
+    arms = [replace(arm, runs={seed: first_images(run) for seed, run in arm.runs.items()}) for arm in made_up.arms]
     report(made_up, tmp_path, arms)
     assert len(list((tmp_path / "pictures").iterdir())) == 3
     assert not [path for path in tmp_path.rglob("*") if "partial" in path.name]

@@ -107,6 +107,8 @@ class TestWrong:
             ('arms = dict(sum={"neck.fusion": "max"})', "cannot be called 'sum'"),
             ('arms = dict(a={"nek.fusion": "max"})', "unknown key 'nek'"),
             ('arms = dict(a={"epochs.x": 1})', "epochs.x leads through epochs"),
+            ("arms = dict(a={5: 1})", "5 is no key"),
+            ("grid = {3: [1, 2]}", "grid: 3 is no key"),
             ('arms = dict(a={"neck.feedback.5": "x"})', "'5' is no index into a list of 1"),
             ('arms = dict(a={"neck.fusion": "max", "match": "macs"})', "match can only be None"),
             ('arms = dict(a={"optimizer.lr": 2e-3})', "chosen, not set"),
@@ -185,6 +187,21 @@ class TestApart:
             ("train_data['subset'] = dict(limit=5)\nval_data = dict(train_data)", "train_data and val_data"),
             ("val_data = dict(**train_data, subset=dict(limit=5))", "train_data and val_data"),
             ("val_data = dict(**train_data, only=['boxes'])", "train_data and val_data"),
+            ("val_data = dict(**train_data, view='scenes')", "train_data and val_data"),
+            (
+                "val_data = dict(**train_data, subset=dict(folds=10, keep=[1]))\n"
+                "train_data['subset'] = dict(folds=10, drop=[0])",
+                "train_data and val_data",
+            ),
+            (
+                "val_data = dict(**train_data, subset=dict(folds=5, keep=[0]))\n"
+                "train_data['subset'] = dict(folds=10, drop=[0])",
+                "train_data and val_data",
+            ),
+            (
+                "val_data = dict(**train_data, subset=dict(limit=900))\ntrain_data['subset'] = dict(limit=500)",
+                "train_data and val_data",
+            ),
             ("train_data = dict(type='Mixed', sources=[val_data, train_data])", "train_data and val_data"),
         ],
     )
@@ -202,6 +219,16 @@ class TestApart:
         base = "val_data = dict(train_data)\nval_data['subset'] = dict(folds=5, keep=[0])\n"
         base += "train_data['subset'] = dict(folds=5, drop=[0])\n"
         assert load_study(write(base=TEST_DATA + base)).base.config.val_data["subset"] == {"folds": 5, "keep": [0]}
+
+    def test_a_subset_of_the_part_that_is_left_out_is_apart_too(self, write):
+        base = "val_data = dict(**train_data, subset=dict(folds=10, keep=[3]))\n"
+        base += "train_data['subset'] = dict(folds=5, drop=[3])\n"
+        assert load_study(write(base=TEST_DATA + base)).base.config.val_data["subset"] == {"folds": 10, "keep": [3]}
+
+    def test_a_subset_that_cannot_be_is_named(self, write):
+        base = "val_data = dict(**train_data, subset=dict(folds=0, keep=[3]))\ntrain_data['subset'] = dict(limit=5)\n"
+        with pytest.raises(ConfigError, match="folds must be a positive number"):
+            load_study(write(base=TEST_DATA + base))
 
 
 class TestApplyOptions:

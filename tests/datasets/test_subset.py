@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from densezoo.datasets.subset import in_subset
+from densezoo.datasets.subset import in_subset, share_images
 from densezoo.errors import ConfigError
 
 IDS = st.lists(st.integers(0, 10**12), unique=True, max_size=60)
@@ -28,6 +28,31 @@ def test_limit_takes_the_same_images_in_any_order(ids, limit, random):
     again = {image for image, kept in zip(shuffled, in_subset(shuffled, {"limit": limit}), strict=True) if kept}
     assert chosen == again
     assert len(chosen) == min(limit, len(ids))
+
+
+SUBSETS = st.one_of(
+    st.none(),
+    st.builds(lambda limit: {"limit": limit}, st.integers(1, 9)),
+    st.integers(1, 8).flatmap(
+        lambda folds: st.builds(
+            lambda side, named: {"folds": folds, side: sorted(named)},
+            st.sampled_from(["keep", "drop"]),
+            st.sets(st.integers(0, folds - 1)),
+        )
+    ),
+)
+
+
+@given(SUBSETS, SUBSETS)
+def test_subsets_share_images_where_any_remainder_is_in_both(one, other):
+    def remainders(subset):
+        if subset is None or "folds" not in subset:
+            return set(range(840))  # the least common multiple of 1 to 8
+        kept = {fold for fold in range(subset["folds"]) if (fold in subset.get("keep", ())) != ("drop" in subset)}
+        kept -= set(subset.get("drop", ()))
+        return {number for number in range(840) if number % subset["folds"] in kept}
+
+    assert share_images(one, other) == bool(remainders(one) & remainders(other))
 
 
 def test_the_hash_is_crc32_of_the_decimal_id():

@@ -42,3 +42,12 @@ def test_maps_are_float32_under_autocast():
     assert maps["heatmap"].dtype == torch.float32
     values = maps["heatmap"].flatten()
     assert not torch.equal(values, values.bfloat16().float())
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{"hidden_channels": [0]}, {"final_kernel_size": -1}, {"kernel_size": 2}, {"initial_std": -1.0}],
+)
+def test_sizes_that_cannot_be_are_named(arguments):
+    with pytest.raises(ConfigError, match=next(iter(arguments))):
+        ConvHead([8], [4], {"heatmap": 3}, **arguments)

@@ -184,3 +184,10 @@ def test_later_stages_go_down_by_pooling_and_two_convolutions():
 def test_impossible_values_say_how(arguments, message):
     with pytest.raises(ConfigError, match=message):
         UNet([4, 6], [4, 8], **arguments)
+
+
+@pytest.mark.parametrize("align", ["pad", "crop"])
+def test_what_doubles_maps_needs_strides_that_double(align):
+    with pytest.raises(ConfigError, match=rf"align='{align}' doubles maps, .*\[4, 16\].*align='resize'"):
+        UNet([4, 6], [4, 16], align=align)
+    assert UNet([4, 6], [4, 16], align="resize").out_strides == [4]
