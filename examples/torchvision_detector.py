@@ -88,6 +88,8 @@ def main(words: Sequence[str] | None = None) -> list[float]:
     backbone = as_backbone(model)
     kind = getattr(detection, arguments.detector)
     with_keypoints = arguments.detector == "KeypointRCNN"
+    if with_keypoints and not dataset.meta.num_keypoints:
+        raise SystemExit(f"{arguments.annotations} names no keypoints, which KeypointRCNN finds; take another detector")
     more = {"num_keypoints": dataset.meta.num_keypoints} if with_keypoints else {}
     detector = kind(backbone, len(classes) + 1, min_size=arguments.size, **detector_arguments(backbone, kind), **more)
     optimizer = torch.optim.AdamW((p for p in detector.parameters() if p.requires_grad), lr=5e-4)

@@ -106,7 +106,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         write(options.source, options.out)
-    except DataError as error:
+    except (DataError, OSError) as error:  # OSError: a full disk, or a folder of somebody else's
         print(f"make_bccd: {error}", file=sys.stderr)
         return 2
     return 0

@@ -123,13 +123,14 @@ def shrink_image(source: Path, target: Path, size: tuple[int, int]) -> None:
     """Write `source` as a JPEG of `size` (width, height).
 
     Raises:
-        DataError: the image is missing or does not decode.
+        DataError: the image is missing or does not decode, or cannot be written.
     """
     image = cv2.imread(str(source), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     if image is None:
         raise DataError(f"{source} is missing or does not decode; --images must be the folder of val2017.zip")
     shrunk = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    cv2.imwrite(str(target), shrunk, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    if not cv2.imwrite(str(target), shrunk, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]):
+        raise DataError(f"{target} cannot be written")
 
 
 def rebuild(options: argparse.Namespace) -> None:
@@ -168,7 +169,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--ids", type=Path, default=IDS, help="image ids, one per line (default: %(default)s)")
     try:
         rebuild(parser.parse_args(arguments))
-    except DataError as error:
+    except (DataError, OSError) as error:  # OSError: a full disk, or a folder of somebody else's
         print(f"make_coco_person: {error}", file=sys.stderr)
         return 2
     return 0

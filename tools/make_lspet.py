@@ -124,7 +124,8 @@ def convert(source: Path, out: Path, every: npt.NDArray[np.float64], image_ids: 
         part_of_it = image[top:bottom, left:right]
         if scale < 1:
             part_of_it = cv2.resize(part_of_it, small, interpolation=cv2.INTER_AREA)
-        cv2.imwrite(str(out / "images" / name), part_of_it, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+        if not cv2.imwrite(str(out / "images" / name), part_of_it, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]):
+            raise DataError(f"{out / 'images' / name} cannot be written")
         records["images"].append(
             {
                 "id": image_id,
@@ -161,7 +162,7 @@ def main(arguments: list[str] | None = None) -> int:
             (options.out / folder).mkdir(parents=True, exist_ok=True)
         for part, image_ids in (("train", chosen), ("test", TEST_IDS)):
             convert(options.source, options.out, joints, image_ids, part)
-    except DataError as error:
+    except (DataError, OSError) as error:  # OSError: a full disk, or a folder of somebody else's
         print(f"make_lspet: {error}", file=sys.stderr)
         return 2
     return 0

@@ -40,7 +40,9 @@ class Matched:
     ratio: float
 
 
-def match_width(arm: str, config: RunConfig, meta: DatasetMeta, target: float, match: Match) -> Matched:
+def match_width(
+    arm: str, config: RunConfig, meta: DatasetMeta, target: float, match: Match, base: RunConfig | None = None
+) -> Matched:
     """Find the width at which an arm's cost is nearest the target, be that within the match's tolerance or not.
 
     Args:
@@ -50,6 +52,8 @@ def match_width(arm: str, config: RunConfig, meta: DatasetMeta, target: float, m
         target: the base's cost, by `cost_of`.
         match: what is matched, and the key of the width. Of several widths at that key the first is searched for, and
             the others are multiplied by the same factor and rounded.
+        base: whose latency is measured again, in turns with those of the nearest widths, so that a drift of the machine
+            meets all of them; not needed for other costs.
 
     Returns:
         The arm's own width where that hits the target. Latencies are searched for in steps of a 32nd of it.
@@ -63,7 +67,7 @@ def match_width(arm: str, config: RunConfig, meta: DatasetMeta, target: float, m
         search.check_dependence()
         low, high = search.bracket()
         search.narrow_down(low, high)
-    return search.best()
+    return search.best(base)
 
 
 class _Search:
@@ -155,18 +159,22 @@ class _Search:
         for width in range(max(low - NEIGHBOURS * self.step, 1), high + NEIGHBOURS * self.step + 1):
             self.cost(width)
 
-    def best(self) -> Matched:
-        """Return the nearest of all that were seen; of latencies the nearest few are measured once more."""
+    def best(self, base: RunConfig | None) -> Matched:
+        """Return the nearest of all seen; of latencies the nearest few and the base's are measured once more."""
+        target = self.target
         found = {width: cost for width, cost in self.seen.items() if cost is not None}
         ranked = sorted(found, key=lambda width: (abs(found[width] - self.target), width))
         if self.match.cost == "latency":
             nearest = ranked[:TIMED_AGAIN]
-            again = latencies([self.config_at(width) for width in nearest], self.meta)
+            configs = [self.config_at(width) for width in nearest]
+            again = latencies([*configs, *([] if base is None else [base])], self.meta)
+            if base is not None:
+                target = again.pop()
             found |= dict(zip(nearest, again, strict=True))
-            ranked = sorted(nearest, key=lambda width: abs(found[width] - self.target))
+            ranked = sorted(nearest, key=lambda width: abs(found[width] - target))
         width = ranked[0]
         cost = found[width]
-        return Matched(self.config_at(width), self.width_at(width), cost, cost / self.target)
+        return Matched(self.config_at(width), self.width_at(width), cost, cost / target)
 
     def _known(self, width: int) -> float:
         cost = self.cost(width)

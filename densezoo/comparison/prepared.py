@@ -111,7 +111,7 @@ def _matched(study: Study, meta: DatasetMeta, say: Callable[[str], None]) -> dic
         config, width, ratio, words = arm.config, None, None, ""
         if arm.match is not None:
             target = cost_of(study.base.config, meta, arm.match.cost)
-            found = match_width(arm.name, config, meta, target, arm.match)
+            found = match_width(arm.name, config, meta, target, arm.match, study.base.config)
             config, width, ratio = found.config, found.width, found.ratio
             words = f", width {width}, {ratio:.3f} of the base's {arm.match.cost}"
         _check_new(study, arm, config, configs)

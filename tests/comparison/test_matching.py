@@ -176,3 +176,8 @@ def test_latencies_are_searched_in_steps_and_the_best_are_measured_again(costing
     assert all(width % 8 == 0 for width in asked)
     assert (found.width, found.cost, found.ratio) == (88, 8.8, 8.8 / 8.9)
     assert len(asked) < 20
+    # by now the machine is slower, and the base as well: 8.0 milliseconds stand for its 64 channels
+    again.clear()
+    monkeypatch.setattr(matching, "latencies", lambda configs, meta: [each.neck["channels"] / 8 for each in configs])
+    found = match_width("arm", arm(channels=256), META, 7.9, Match("latency"), arm(channels=64))
+    assert (found.width, found.cost, found.ratio) == (64, 8.0, 1.0)
