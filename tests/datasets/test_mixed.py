@@ -82,6 +82,9 @@ class People:
         two = {"labels": np.zeros(2, np.int64), "crowd": np.zeros(2, bool), "boxes": np.ones((2, 4), np.float32)}
         return {"image": np.zeros((8, 8, 3), np.uint8), **two, "keypoints": np.full((2, 1, 3), 2, np.float32)}
 
+    def truth(self, _):
+        return {"ids": np.arange(2), "rles": [None, None]}
+
 
 def test_labels_are_left_out_with_the_boxes_whose_classes_they_count():
     one = Narrowed(People(), ["keypoints"])
