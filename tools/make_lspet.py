@@ -28,14 +28,15 @@ import numpy.typing as npt
 # The repository in place of this folder, whose profile.py would hide the standard library's.
 sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+from densezoo.datasets.coco_records import PERSON_OF_BOX
+from densezoo.datasets.lsp import META
 from densezoo.datasets.matlab import read_variable
 from densezoo.errors import DataError
 
 LONG_SIDE, JPEG_QUALITY = 224, 72
 IDS = Path(__file__).with_name("lspet_train_ids.txt")
 TEST_IDS = range(9001, 10001)
-JOINTS = ["right_ankle", "right_knee", "right_hip", "left_hip", "left_knee", "left_ankle", "right_wrist", "right_elbow",
-          "right_shoulder", "left_shoulder", "left_elbow", "left_wrist", "neck", "head_top"]  # fmt: skip
+JOINTS = list(META.keypoint_names)
 SKELETON = [[1, 2], [2, 3], [3, 4], [4, 5], [5, 6], [7, 8], [8, 9], [9, 13], [13, 10], [10, 11], [11, 12], [13, 14],
             [9, 3], [10, 4]]  # fmt: skip
 
@@ -75,7 +76,7 @@ def annotation_of(
         "image_id": image_id,
         "category_id": 1,
         "bbox": [round(float(value), 2) for value in (*low, width, height)],
-        "area": round(float(0.53 * width * height), 1),
+        "area": round(float(PERSON_OF_BOX * width * height), 1),
         "area_is_estimate": 1,
         "iscrowd": 0,
         "keypoints": [value for point in points for value in point],

@@ -21,8 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from densezoo.contracts import CountsObjects, NotesInput
-from densezoo.datasets.narrowed import OF_KEYPOINTS, build_source
+from densezoo.contracts import NotesInput
+from densezoo.datasets.narrowed import OF_KEYPOINTS, build_source, object_counts
 from densezoo.errors import ConfigError
 from densezoo.registry import DATASETS
 from densezoo.types import Array, DatasetMeta, ImageTruth, Sample
@@ -100,11 +100,7 @@ class Mixed:
 
     def object_counts(self) -> Array:
         """Return how many objects are to be found in each sample: (n,) int64, 0 where its source does not say."""
-        counts = [
-            source.object_counts() if isinstance(source, CountsObjects) else np.zeros(len(source), np.int64)
-            for source in self._sources
-        ]
-        return np.concatenate(counts)
+        return np.concatenate([object_counts(source) for source in self._sources])
 
     def _find(self, index: int) -> tuple[int, int]:
         """Return the source of a sample, and its index there."""

@@ -42,6 +42,11 @@ def build_source(cfg: Mapping[str, Any], data_root: str | Path) -> Dataset:
     return Narrowed(dataset, cfg["only"], str(cfg.get("type"))) if cfg.get("only") is not None else dataset
 
 
+def object_counts(dataset: Dataset) -> Array:
+    """Return how many objects are to be found in each sample: (n,) int64, 0 where the data set does not say."""
+    return dataset.object_counts() if isinstance(dataset, CountsObjects) else np.zeros(len(dataset), np.int64)
+
+
 class Narrowed:
     """Samples without the annotations that are not named; what evaluation compares with (`truth`) stays whole.
 
@@ -118,6 +123,4 @@ class Narrowed:
 
     def object_counts(self) -> Array:
         """Return how many objects are to be found in each sample: (n,) int64, 0 where boxes are left out."""
-        if "boxes" in self._left_out or not isinstance(self._dataset, CountsObjects):
-            return np.zeros(len(self), np.int64)
-        return self._dataset.object_counts()
+        return np.zeros(len(self), np.int64) if "boxes" in self._left_out else object_counts(self._dataset)

@@ -14,11 +14,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from densezoo.contracts import CountsObjects, Dataset
+from densezoo.contracts import Dataset
 from densezoo.datasets.coco_pose import CocoPose
 from densezoo.datasets.coco_scenes import CocoScenes
+from densezoo.datasets.narrowed import object_counts
 from densezoo.datasets.synthetic_files import SyntheticSpec, generate, is_generated
 from densezoo.datasets.synthetic_scene import CLASSES
 from densezoo.errors import ConfigError
@@ -109,9 +108,7 @@ class Synthetic:
 
     def object_counts(self) -> Array:
         """Return how many objects are to be found in each sample: (n,) int64, 0 where the view is pose."""
-        return (
-            self._samples.object_counts() if isinstance(self._samples, CountsObjects) else np.zeros(len(self), np.int64)
-        )
+        return object_counts(self._samples)
 
 
 def _pair(size: Sequence[int]) -> tuple[int, int]:
