@@ -76,9 +76,9 @@ def run(options: argparse.Namespace) -> int:
         save_checkpoint(out, checkpoint)
         try:
             write_text(beside, config.to_text())
-        except OSError as error:
+        except ConfigError:
             out.unlink()
-            raise ConfigError(f"--out: {beside} cannot be written: {error}; nor was {out}") from error
+            raise
         print(f"{len(weights)} tensors: {out}, with the config {beside}")
     else:
         save_checkpoint(out, checkpoint)

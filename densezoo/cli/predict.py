@@ -44,7 +44,6 @@ def run(options: argparse.Namespace) -> int:
     from densezoo.engine.files import new_folder, write_text
     from densezoo.engine.load import checkpoint_meta
     from densezoo.engine.predict import find_images, predict_regions, regions_of
-    from densezoo.errors import ConfigError
 
     config = read_config(options)
     meta = checkpoint_meta(options.checkpoint)
@@ -66,10 +65,7 @@ def run(options: argparse.Namespace) -> int:
     finally:  # an error must not cost the answers before it
         if written or complete:
             path = folder / "predictions.json"
-            try:
-                write_text(path, json.dumps(written))
-            except OSError as error:
-                raise ConfigError(f"{path} cannot be written: {error}") from error
+            write_text(path, json.dumps(written))
             if not complete:
                 print(f"stopped early: the {len(written)} predictions so far are in {path}")
     print(f"{len(written)} predictions on {done} images: {folder}")

@@ -43,10 +43,7 @@ def run(options: argparse.Namespace) -> int:
     print(to_text(found))
     if options.out:
         out = new_folder(options.out)
-        try:
-            write_text(out / "sharing.json", json.dumps(to_json(found), indent=2) + "\n")
-            write_text(out / "sharing.md", to_markdown(found))
-        except OSError as error:
-            raise ConfigError(f"--out {out} cannot be written: {error}") from error
+        write_text(out / "sharing.json", json.dumps(to_json(found), indent=2) + "\n")
+        write_text(out / "sharing.md", to_markdown(found))
         print(f"written to {out}: sharing.json, sharing.md")
     return 0

@@ -23,6 +23,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from densezoo.engine.files import write_text
 from densezoo.errors import ConfigError
 
 LEDGER_FILES = "files in the ledger (record and locks)"  # in advice on what to remove
@@ -232,18 +233,7 @@ class Ledger:
         return record
 
     def _write(self, record: Record) -> None:
-        path = self._path(record.unit)
-        self._make_folder()
-        # a name of its own: another process may say the same unit's end at the same time
-        partial = path.with_name(f".{path.name}.{socket.gethostname()}-{os.getpid()}.partial")
-        try:
-            with partial.open("w", encoding="utf-8") as file:
-                file.write(json.dumps(asdict(record), indent=1) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(partial, path)
-        except OSError as error:
-            raise ConfigError(f"--work-dir: {path} cannot be written: {error}") from error
+        write_text(self._path(record.unit), json.dumps(asdict(record), indent=1) + "\n")
 
 
 class _Heartbeat:

@@ -73,15 +73,12 @@ def write_report(found: Findings, work_dir: str | Path) -> dict[str, Path]:
         "summary": folder / "summary.json",
         "scores": folder / "scores.csv",
     }
-    try:
-        sections = _sections(found, folder)
-        title = f"Study {found.study.name}"
-        write_text(paths["scores"], scores_csv(found.arms))
-        write_text(paths["summary"], json.dumps(summary_of(found), indent=1, allow_nan=False) + "\n")
-        write_text(paths["markdown"], markdown(title, sections))
-        write_text(paths["html"], page(title, sections))
-    except OSError as error:
-        raise ConfigError(f"--work-dir {folder}: the report cannot be written: {error}") from error
+    sections = _sections(found, folder)
+    title = f"Study {found.study.name}"
+    write_text(paths["scores"], scores_csv(found.arms))
+    write_text(paths["summary"], json.dumps(summary_of(found), indent=1, allow_nan=False) + "\n")
+    write_text(paths["markdown"], markdown(title, sections))
+    write_text(paths["html"], page(title, sections))
     return paths
 
 
@@ -206,7 +203,6 @@ def _write_pictures(folder: Path, drawn: Sequence[Sequence[Panel]]) -> list[Path
     for file in files[len(drawn) :]:
         file.unlink(missing_ok=True)
     for file, panels in zip(files, drawn, strict=False):
-        folder.mkdir(exist_ok=True)
         write_bytes(file, sheet(panels))
     return files[: len(drawn)]
 

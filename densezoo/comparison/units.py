@@ -180,15 +180,8 @@ def run_unit(study: Study, prepared: Prepared, unit: Unit, work_dir: str | Path)
     result = read_result(unit, work_dir)
     if result is None:
         result = (_run_try if unit.kind == LR else _run_seed)(study, prepared, unit, Path(work_dir))
-        _write_result(unit.folder(work_dir) / "result.json", result)
+        write_text(unit.folder(work_dir) / "result.json", json.dumps(finite(asdict(result)), indent=1) + "\n")
     return result
-
-
-def _write_result(path: Path, result: UnitResult) -> None:
-    try:
-        write_text(path, json.dumps(finite(asdict(result)), indent=1) + "\n")
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be written: {error}") from error
 
 
 def _run_try(study: Study, prepared: Prepared, unit: Unit, work_dir: Path) -> UnitResult:

@@ -4,6 +4,7 @@ import math
 import os
 import socket
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +14,32 @@ from densezoo.errors import ConfigError
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file; a kill at any moment leaves the old file or the new one."""
+    """Write a text file, and its folder; a kill at any moment leaves the old file or the new one.
+
+    Raises:
+        ConfigError: the file cannot be written.
+    """
     write_bytes(path, text.encode("utf-8"))
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file; a kill at any moment leaves the old file or the new one, and so do two processes at once."""
+    """Write a file, and its folder; a kill leaves the old file or the new one, and so do two processes at once.
+
+    Raises:
+        ConfigError: the file cannot be written.
+    """
     partial = path.with_name(f".{path.name}.{socket.gethostname()}-{os.getpid()}.partial")
     try:
-        partial.write_bytes(content)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(partial, path)
-    except OSError:
-        partial.unlink(missing_ok=True)
-        raise
+    except OSError as error:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+        raise ConfigError(f"{path} cannot be written: {error}") from error
 
 
 def finite(value: Any) -> Any:

@@ -94,10 +94,7 @@ def write_draws(path: Path, draws: Sequence[Draws]) -> None:
     Raises:
         ConfigError: the file cannot be written.
     """
-    try:
-        write_text(path, json.dumps(finite([asdict(each) for each in draws])))
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be written: {error}") from error
+    write_text(path, json.dumps(finite([asdict(each) for each in draws])))
 
 
 def read_draws(path: Path) -> list[Draws]:

@@ -11,6 +11,7 @@ import torch
 
 from densezoo.datasets.images import read_image
 from densezoo.engine.evaluate import AnnotatedFile, Evaluation
+from densezoo.engine.files import write_bytes
 from densezoo.engine.loading import collate
 from densezoo.engine.predict import Answer
 from densezoo.errors import ConfigError
@@ -37,10 +38,7 @@ def write_image(path: Path, image: Array) -> None:
     encoded, data = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR) if image.ndim == 3 else image)
     if not encoded:
         raise ConfigError(f"{path}: the picture cannot be encoded as PNG")
-    try:
-        path.write_bytes(data.tobytes())
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be written: {error}") from error
+    write_bytes(path, data.tobytes())
 
 
 def draw_answers(

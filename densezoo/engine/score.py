@@ -143,15 +143,15 @@ def write_results(
         **about,
     }
     write_metrics(folder, found.scores, compared, more)
-    try:
-        for task, results in found.results.items():
-            name = "predictions.json" if len(found.results) == 1 else f"predictions_{task}.json"
-            write_text(folder / name, json.dumps(results))
-        write_text(folder / "per_image.csv", _csv(found.per_image()))
-        if curves:
+    for task, results in found.results.items():
+        name = "predictions.json" if len(found.results) == 1 else f"predictions_{task}.json"
+        write_text(folder / name, json.dumps(results))
+    write_text(folder / "per_image.csv", _csv(found.per_image()))
+    if curves:
+        try:
             draw_threshold_curves(curves, folder / "curves.png")
-    except OSError as error:
-        raise ConfigError(f"results cannot be written to {folder}: {error}") from error
+        except OSError as error:
+            raise ConfigError(f"{folder / 'curves.png'} cannot be written: {error}") from error
 
 
 def write_metrics(
@@ -164,10 +164,7 @@ def write_metrics(
     """
     columns = {name.replace(" ", "_"): dict(column) for name, column in compared.items()}
     metrics = {"scores": dict(scores), "baseline": {}, **columns, **about}
-    try:
-        write_text(folder / "metrics.json", json.dumps(finite(metrics), indent=2) + "\n")
-    except OSError as error:
-        raise ConfigError(f"results cannot be written to {folder}: {error}") from error
+    write_text(folder / "metrics.json", json.dumps(finite(metrics), indent=2) + "\n")
 
 
 def score_table(

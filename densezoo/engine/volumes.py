@@ -6,7 +6,6 @@ import numpy as np
 
 from densezoo.engine.files import write_text
 from densezoo.engine.pictures import write_image
-from densezoo.errors import ConfigError
 from densezoo.functional.affine import apply_affine, mean_scale
 from densezoo.functional.surfaces import obj_text, surface_mesh
 from densezoo.types import Array, DatasetMeta, Sample
@@ -36,9 +35,6 @@ def write_volume(path: Path, volume: Array, sample: Sample, meta: DatasetMeta) -
     x, y = apply_affine(sample["to_original"], vertices[:, :2]).T
     depth = (vertices[:, 2] - len(volume) / 2) * thickness * mean_scale(sample["to_original"])
     text = obj_text(np.stack([x, -y, -depth], 1), triangles, sample["image"][rows, columns])
-    try:
-        write_text(path.with_name(f"{path.name}.obj"), text)
-    except OSError as error:
-        raise ConfigError(f"{path}.obj cannot be written: {error}") from error
+    write_text(path.with_name(f"{path.name}.obj"), text)
     picture = render_volume(sample["image"], volume, thickness)
     write_image(path.with_name(f"{path.name}.png"), picture)

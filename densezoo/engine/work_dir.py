@@ -69,8 +69,4 @@ class WorkDir:
         Raises:
             ConfigError: the folder cannot be written.
         """
-        try:
-            self.root.mkdir(parents=True, exist_ok=True)
-            write_text(self.config, _MARK + config.to_text())
-        except OSError as error:
-            raise ConfigError(f"--work-dir {self.root} cannot be written: {error}") from error
+        write_text(self.config, _MARK + config.to_text())

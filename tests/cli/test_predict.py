@@ -1,6 +1,7 @@
 """The predict command where something goes wrong on the way; tests of what it answers are in test_commands.py."""
 
 import json
+import os
 
 import cv2
 import numpy as np
@@ -8,7 +9,6 @@ import pytest
 import torch
 
 from densezoo.cli.main import main
-from densezoo.engine import files
 from densezoo.engine.build import build_dataset, build_dense_model
 from densezoo.engine.checkpoint import save_checkpoint
 from densezoo.engine.config import load_config
@@ -53,10 +53,10 @@ def test_an_error_before_the_first_answer_leaves_the_folder_free(command, tmp_pa
     assert "1 predictions on 1 images" in capsys.readouterr().out
 
 
-def test_answers_that_cannot_be_written_are_an_error_of_the_folder(command, tmp_path, capsys, monkeypatch):
-    def fill(path, text):
-        raise OSError(28, "No space left on device", str(path))
+def test_answers_that_cannot_be_written_are_an_error_of_the_file(command, tmp_path, capsys, monkeypatch):
+    def fill(source, target):
+        raise OSError(28, "No space left on device", str(target))
 
-    monkeypatch.setattr(files, "write_text", fill)
+    monkeypatch.setattr(os, "replace", fill)
     assert main(command) == 2
     assert f"{tmp_path / 'out' / 'predictions.json'} cannot be written: [Errno 28]" in capsys.readouterr().err

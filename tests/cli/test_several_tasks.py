@@ -2,13 +2,13 @@
 
 import csv
 import json
+import os
 
 import cv2
 import numpy as np
 import pytest
 
 from densezoo.cli.main import main
-from densezoo.engine import files as engine_files
 from densezoo.engine.checkpoint import load_checkpoint, save_checkpoint
 
 CONFIG = """
@@ -82,14 +82,14 @@ def test_sharing_compares_each_task_with_its_single_network(trained, tmp_path, c
     assert (tmp_path / "out" / "sharing.md").read_text().startswith("## pose")
 
 
-def test_a_comparison_that_cannot_be_written_is_an_error_of_the_folder(trained, tmp_path, capsys, monkeypatch):
-    def fill(path, text):
-        raise OSError(28, "No space left on device", str(path))
+def test_a_comparison_that_cannot_be_written_is_an_error_of_the_file(trained, tmp_path, capsys, monkeypatch):
+    def fill(source, target):
+        raise OSError(28, "No space left on device", str(target))
 
-    monkeypatch.setattr(engine_files, "write_text", fill)
+    monkeypatch.setattr(os, "replace", fill)
     folders = [str(trained / "shared" / "test"), f"pose={trained / 'pose' / 'test'}"]
     assert main(["sharing", *folders, "--out", str(tmp_path / "out")]) == 2
-    assert f"--out {tmp_path / 'out'} cannot be written: [Errno 28]" in capsys.readouterr().err
+    assert f"{tmp_path / 'out' / 'sharing.json'} cannot be written: [Errno 28]" in capsys.readouterr().err
 
 
 def test_sharing_refuses_unequal_budgets_until_it_is_told_to_compare(trained, tiny_root, tmp_path, capsys):

@@ -40,16 +40,7 @@ def scored(monkeypatch):
 
     monkeypatch.setattr(units_module, "shared_start", lambda *_: None)
     monkeypatch.setattr(units_module, "train", train)
-    monkeypatch.setattr(units_module, "_write_result", make_folder_first(units_module._write_result))
     return scores, configs
-
-
-def make_folder_first(write):
-    def write_there(path, result):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write(path, result)
-
-    return write_there
 
 
 def run_tries(study, work_dir, arm="base", higher=True):

@@ -50,7 +50,7 @@ def test_an_empty_volume_has_an_empty_mesh(tmp_path):
     write_volume(tmp_path / "empty", 0 * volume, sample, META)
     assert (tmp_path / "empty.obj").read_text().strip() == ""
     with pytest.raises(ConfigError, match="cannot be written"):
-        write_volume(tmp_path / "missing" / "a", volume, sample, META)
+        write_volume(tmp_path / "empty.obj" / "a", volume, sample, META)
 
 
 def test_results_hold_the_voxels_and_where_they_lie():

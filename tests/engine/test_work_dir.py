@@ -60,5 +60,5 @@ def test_a_best_checkpoint_without_a_last_one_is_not_overwritten(config, tmp_pat
 
 def test_a_folder_that_cannot_be_made_is_named(config, tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(ConfigError, match=r"--work-dir .*file.* cannot be written"):
+    with pytest.raises(ConfigError, match=r"file.*config\.py cannot be written"):
         WorkDir(tmp_path / "file" / "run").begin(config)
