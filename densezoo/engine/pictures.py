@@ -47,6 +47,7 @@ def draw_answers(
     meta: DatasetMeta,
     joint_score: float = JOINT_SCORE,
     box_score: float = BOX_SCORE,
+    at_least: int = 0,
 ) -> Array:
     """Draw every answer of one file.
 
@@ -57,6 +58,7 @@ def draw_answers(
             of slices.
         joint_score: keypoints that do not score more are left out.
         box_score: boxes that do not score more are left out, and people who have one with their box.
+        at_least: so many of them, those that score highest, are drawn in any case.
     """
     answers = [answer for region in results for found in region.values() for answer in found]
     for answer in answers:
@@ -64,7 +66,9 @@ def draw_answers(
             image = draw_volume(
                 image, decode_volume(answer["volume"]), meta.volume_slices[1], np.array(answer["to_original"])
             )
-    sure = [answer for answer in answers if "bbox" not in answer or answer["score"] > box_score]
+    boxes = sorted((answer for answer in answers if "bbox" in answer), key=lambda answer: -answer["score"])
+    sure = [answer for answer in answers if "bbox" not in answer]
+    sure += [answer for rank, answer in enumerate(boxes) if rank < at_least or answer["score"] > box_score]
     people = [np.reshape(answer["keypoints"], (-1, 3)) for answer in sure if "keypoints" in answer]
     # joints show where somebody is, but only those that are sure are drawn
     boxed = [
@@ -102,11 +106,12 @@ def _pictures_of_tasks(
     meta: DatasetMeta,
     joint_score: float = JOINT_SCORE,
     box_score: float = BOX_SCORE,
+    at_least: int = 0,
 ) -> dict[str, Array]:
     """Return task name to a picture of its answers."""
     tasks = dict.fromkeys(task for region in results for task in region)
     own = {task: [{task: region[task]} for region in results if task in region] for task in tasks}
-    return {task: draw_answers(image, each, meta, joint_score, box_score) for task, each in own.items()}
+    return {task: draw_answers(image, each, meta, joint_score, box_score, at_least) for task, each in own.items()}
 
 
 def _draw_classes(
@@ -132,9 +137,14 @@ def label_map(results: Sequence[Mapping[str, Sequence[Mapping[str, Any]]]], size
         for region in results
         for found in region.values()
         for answer in found
-        if "segmentation" in answer and "score" not in answer  # with a score it is the mask of an instance
+        if _is_label(answer)
     ]
     return decode_labels(masks, size) if masks else None
+
+
+def _is_label(answer: Mapping[str, Any]) -> bool:
+    """Whether an answer is a label of a semantic map; with a score it is the mask of an instance."""
+    return "segmentation" in answer and "score" not in answer
 
 
 def _draw(
@@ -172,14 +182,16 @@ def draw_annotated(image: Array, file: AnnotatedFile, meta: DatasetMeta, answers
         image: (H, W, 3) uint8, the file.
         file: its annotations.
         meta: see `draw_answers`.
-        answers: in COCO results format, of any files; people and boxes are drawn where some of these are of their kind.
+        answers: in COCO results format, of any files; people, boxes and label maps are drawn where some of these are of
+            their kind.
     """
     posed = any("keypoints" in answer for answer in answers)
     boxed = any("bbox" in answer and "keypoints" not in answer for answer in answers)
     truth = file.truth
     nobody = np.zeros((0, meta.num_keypoints, 3), np.float32)
     points = truth.get("keypoints", nobody) if posed else nobody
-    labels = None if file.semantic is None else decode_labels(file.semantic.items(), truth["size"])
+    mapped = any(_is_label(answer) for answer in answers)
+    labels = None if file.semantic is None or not mapped else decode_labels(file.semantic.items(), truth["size"])
     annotated = _draw_classes(image, truth["boxes"], truth["labels"].tolist(), meta) if boxed else image
     if file.volume is not None:
         annotated = draw_volume(annotated, decode_volume(file.volume), meta.volume_slices[1])
@@ -189,7 +201,8 @@ def draw_annotated(image: Array, file: AnnotatedFile, meta: DatasetMeta, answers
 def draw_cases(found: Evaluation, chosen: Sequence[tuple[int, float]]) -> Array:
     """Draw images of an evaluation, each with its annotations at the left and every task's answers at the right.
 
-    People are drawn where they are answered.
+    People, boxes and label maps are drawn where they are answered, and as many objects as are annotated even where the
+    network is sure of none.
 
     Args:
         found: the evaluation.
@@ -206,7 +219,8 @@ def draw_cases(found: Evaluation, chosen: Sequence[tuple[int, float]]) -> Array:
         file = found.files[image_id]
         image = read_image(Path(file.path))
         annotated = draw_annotated(image, file, meta, every)
-        answered = _pictures_of_tasks(image, [results[image_id]], meta)
+        objects = int((~file.truth["crowd"]).sum())
+        answered = _pictures_of_tasks(image, [results[image_id]], meta, at_least=objects)
         captions = ["annotated", *answered] if len(answered) > 1 else None
         pictures.append(montage([annotated, *answered.values()], 1 + len(answered), captions))
     columns = 3 if len(found.results) == 1 else 1

@@ -4,7 +4,8 @@ import cv2
 import numpy as np
 
 from densezoo.datasets.label_folders import LabelFolders
-from densezoo.engine.pictures import draw_answers, draw_sample, label_map, write_image
+from densezoo.engine.evaluate import AnnotatedFile, Evaluation
+from densezoo.engine.pictures import draw_answers, draw_cases, draw_sample, label_map, write_image
 from densezoo.functional.label_maps import encode_labels
 from densezoo.models import build_model
 from densezoo.transforms import Warp
@@ -127,8 +128,8 @@ def test_of_many_people_the_unsure_are_left_out_and_those_without_a_sure_joint_a
     def person(left, score, joint):
         return {"bbox": [left, 60, 60, 80], "category_id": 1, "score": score, "keypoints": [left + 30, 100, joint]}
 
-    def seen(answer):
-        drawn = draw_answers(image, [{"centers": [answer]}], meta)
+    def seen(answer, **options):
+        drawn = draw_answers(image, [{"centers": [answer]}], meta, **options)
         scale = drawn.shape[1] / 300
         edge, joint = (drawn[round(100 * scale), round(x * scale)].tolist() != [40] * 3 for x in (100, 130))
         return edge, joint
@@ -136,3 +137,32 @@ def test_of_many_people_the_unsure_are_left_out_and_those_without_a_sure_joint_a
     assert seen(person(100, 0.2, 0.9)) == (False, False)
     assert seen(person(100, 0.9, 0.9)) == (False, True)
     assert seen(person(100, 0.9, 0.05)) == (True, False)
+    assert seen(person(100, 0.2, 0.9), at_least=1) == (False, True)
+
+
+def test_cases_show_as_many_objects_as_are_annotated_and_a_map_only_where_one_is_answered(tmp_path):
+    path = tmp_path / "7.png"
+    cv2.imwrite(str(path), np.full((200, 300, 3), 40, np.uint8))
+    meta = DatasetMeta(classes=("person",), category_ids=(1,), semantic_classes=("ground", "person"))
+    truth = {
+        "size": (200, 300),
+        "boxes": np.array([[20, 60, 60, 140], [200, 20, 280, 100]], np.float32),
+        "labels": np.zeros(2, np.int64),
+        "crowd": np.array([False, True]),
+    }
+    labels = encode_labels(np.ones((200, 300), np.uint8))
+
+    def drawn(*answers, semantic=labels):
+        file = AnnotatedFile(str(path), truth, semantic)
+        found = Evaluation({"boxes": []}, results={"boxes": list(answers)}, files={7: file}, meta=meta)
+        return draw_cases(found, [(7, 0.5)])
+
+    low, high = (
+        {"image_id": 7, "category_id": 1, "bbox": [left, 60, 40, 80], "score": score}
+        for left, score in ((20, 0.01), (150, 0.2))
+    )
+    np.testing.assert_array_equal(drawn(low, high), drawn(high))
+    assert (drawn(high) != drawn(low)).any()
+    np.testing.assert_array_equal(drawn(high), drawn(high, semantic=None))
+    mapped = stuff(np.zeros((200, 300), np.uint8))
+    assert drawn(high, *mapped).shape != drawn(high, *mapped, semantic=None).shape  # a map has a legend

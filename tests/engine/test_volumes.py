@@ -69,7 +69,7 @@ def test_cases_show_truth_and_answer(tmp_path):
     volume, sample = view()
     path = tmp_path / "3.png"
     cv2.imwrite(str(path), np.full((40, 40, 3), 128, np.uint8))
-    truth = {"size": (40, 40), "boxes": np.zeros((0, 4)), "labels": np.zeros(0, int)}
+    truth = {"size": (40, 40), "boxes": np.zeros((0, 4)), "labels": np.zeros(0, int), "crowd": np.zeros(0, bool)}
     truth["volume"] = np.pad((volume > 0.5).astype(np.uint8), ((0, 0), (0, 8), (0, 8)))
     sample |= {"path": str(path), "to_original": np.eye(2, 3), "truth": truth}
     file = AnnotatedFile.of(sample)
