@@ -1,6 +1,7 @@
 """Five fusions in the same hourglass on Leeds Sports Pose Extended, at matched multiply-accumulates.
 
-A run is a twelfth of what configs/pose/newell_s2_lspet.py trains: one stack for 10 epochs.
+A run is a twelfth of what configs/pose/newell_s2_lspet.py trains: one stack for 10 epochs, five minutes of one core.
+Five seeds find a difference of about 0.02.
 
 densezoo compare configs/compare/fusion_pose_lspet.py --work-dir runs/fusion_pose_lspet --cfg-options data_root=DATA
 """
@@ -21,5 +22,5 @@ arms = {
 match = dict(cost="macs", width="neck.channels")
 seeds = 5
 metric = "pose/PCK@0.2"
-smallest_difference = 0.01
-learning_rates = [2e-3, 4e-3, 8e-3]
+smallest_difference = 0.02
+learning_rates = [4e-3, 8e-3, 1.6e-2]

@@ -6,7 +6,8 @@
 
 How a difference is judged is in `densezoo.comparison.statistics`. The comparisons with the base are one family, and
 with Holm's correction the chance that any of them is wrongly called better or worse is 5 %, and so is that of any
-wrongly called tie. The repetition of the base is a family of its own.
+wrongly called tie. The comparisons of the other arms with each other, where they are asked for, are a second family,
+and the repetition of the base is a third.
 """
 
 import itertools
@@ -94,7 +95,8 @@ class Conclusions:
 
     Attributes:
         scores: of every arm, in the study's order.
-        comparisons: with the base, or of every two arms; without the base's repetition.
+        comparisons: with the base, and then, where all pairs are asked for, of the other arms with each other; without
+            the base's repetition.
         noise: None where the base was not repeated.
     """
 
@@ -116,9 +118,15 @@ def conclude(results: Sequence[ArmResults], study: Study, higher_is_better: bool
     """
     scores = [ArmScore(arm.name, _score(list(arm.runs.values()), study.metric)) for arm in results]
     names = [arm.name for arm in results]
-    comparisons = compare_arms(
-        results, pairs_of(names, study.all_pairs), study.metric, study.smallest_difference, higher_is_better
-    )
+    families = [pairs_of(names)]
+    if study.all_pairs:  # a family of its own, so that asking for it changes no verdict on the base
+        arms = [name for name in names[1:] if name != AGAIN]
+        families.append([(arm, other) for other, arm in itertools.combinations(arms, 2)])
+    comparisons = [
+        each
+        for pairs in families
+        for each in compare_arms(results, pairs, study.metric, study.smallest_difference, higher_is_better)
+    ]
     noise = None
     if AGAIN in names:
         again = compare_arms(results, [(AGAIN, names[0])], study.metric, study.smallest_difference, higher_is_better)
@@ -126,15 +134,9 @@ def conclude(results: Sequence[ArmResults], study: Study, higher_is_better: bool
     return Conclusions(scores, comparisons, noise)
 
 
-def pairs_of(names: Sequence[str], all_pairs: bool) -> list[tuple[str, str]]:
-    """Return (arm, base) for every arm but the base's repetition; with `all_pairs`, every later arm with every earlier.
-
-    Args:
-        names: of the arms, the base first.
-        all_pairs: and not with the base alone.
-    """
-    arms = [name for name in names if name != AGAIN]
-    return [(arm, other) for other, arm in itertools.combinations(arms, 2) if all_pairs or other == arms[0]]
+def pairs_of(names: Sequence[str]) -> list[tuple[str, str]]:
+    """Return (arm, base) for every arm but the base, which is the first, and its repetition."""
+    return [(name, names[0]) for name in names[1:] if name != AGAIN]
 
 
 def compare_arms(

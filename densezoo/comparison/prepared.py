@@ -5,18 +5,21 @@ import os
 import socket
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from densezoo.comparison.costs import cost_of, measure
+from densezoo.comparison.circumstances import code_words, device_words
+from densezoo.comparison.costs import cost_of, image_size, latencies, measure
 from densezoo.comparison.matching import match_width
+from densezoo.comparison.shared_start import same_start
 from densezoo.comparison.study import AGAIN, Arm, Study, fingerprint, spelled_out
 from densezoo.comparison.study_results import Cost
 from densezoo.engine.build import build_dataset, build_dense_model
 from densezoo.engine.config import RunConfig, config_from_text, differing_keys, differing_values
+from densezoo.engine.eval_sets import unmixed
 from densezoo.engine.evaluate import choose_best
 from densezoo.errors import ConfigError
 from densezoo.types import DatasetMeta
@@ -33,12 +36,18 @@ class Prepared:
         costs: arm to the cost of its network.
         higher_is_better: of the study's metric.
         meta: of the training set.
+        images: `'train_data'`, `'val_data'` and `'test_data'` of the base to their numbers of samples.
+        measured: what latencies were measured on, and in what precision.
+        code: densezoo's, when the study began.
     """
 
     configs: dict[str, RunConfig]
     costs: dict[str, Cost]
     higher_is_better: bool
     meta: DatasetMeta
+    images: dict[str, int] = field(default_factory=dict)
+    measured: str = ""
+    code: str = ""
 
 
 def prepare(study: Study, work_dir: str | Path, say: Callable[[str], None]) -> Prepared:
@@ -55,9 +64,16 @@ def prepare(study: Study, work_dir: str | Path, say: Callable[[str], None]) -> P
     """
     path = Path(work_dir) / FILE
     _check_free(path)
-    meta = build_dataset(study.base.config.train_data, study.base.config.data_root).meta
+    base = study.base.config
+    data = build_dataset(base.train_data, base.data_root)
+    meta = data.meta
     if not path.is_file():
-        _write_new(path, {"higher_is_better": _direction(study, meta)} | _matched(study, meta, say))
+        images = {"train_data": len(data)}
+        for name, values in (("val_data", base.val_data), ("test_data", base.test_data)):
+            assert values is not None
+            images[name] = sum(len(build_dataset(each, base.data_root)) for each in unmixed(values, name))
+        about = {"images": images, "measured": _measured_on(base), "code": code_words()}
+        _write_new(path, {"higher_is_better": _direction(study, meta)} | _matched(study, meta, say) | about)
     return _read(path, study, meta)
 
 
@@ -73,12 +89,14 @@ def check_same(study: Study, work_dir: str | Path) -> bool:
     path = Path(work_dir) / FILE
     if not path.is_file():
         return False
-    stored = _content(path)["fingerprint"]
-    changed = differing_values(stored, fingerprint(study))
+    content = _content(path)
+    changed = differing_values(content["fingerprint"], fingerprint(study))
     if changed:
+        code, now = content.get("code", "older code"), code_words()
+        why = "" if code == now else f" (it was begun by densezoo {code}, and this is {now}, which may be the reason)"
         raise ConfigError(
-            f"{path} is of another study: {', '.join(changed[:8])} differ(s); go on with that one, or choose another "
-            "--work-dir"
+            f"{path} is of another study: {', '.join(changed[:8])} differ(s){why}; go on with that one, or choose "
+            "another --work-dir"
         )
     return True
 
@@ -105,6 +123,7 @@ def _direction(study: Study, meta: DatasetMeta) -> bool:
 def _matched(study: Study, meta: DatasetMeta, say: Callable[[str], None]) -> dict[str, Any]:
     arms: dict[str, Any] = {}
     configs: dict[str, RunConfig] = {}
+    costs: dict[str, Cost] = {}
     for arm in study.arms:
         if arm.name == AGAIN:
             continue
@@ -116,10 +135,22 @@ def _matched(study: Study, meta: DatasetMeta, say: Callable[[str], None]) -> dic
             words = f", width {width}, {ratio:.3f} of the base's {arm.match.cost}"
         _check_new(study, arm, config, configs)
         configs[arm.name] = config
-        cost = replace(measure(config, meta), width=width, ratio=ratio)
-        say(f"{arm.name}: {_short(cost.parameters)} parameters, {_short(cost.macs)} MACs{words}")
-        arms[arm.name] = {"options": arm.options, "config": config.to_text(), "cost": asdict(cost)}
+        same = same_start(list(configs.values()), meta, len(configs) - 1, study.seeds[0])
+        costs[arm.name] = replace(
+            measure(config, meta), width=width, ratio=ratio, image=list(image_size(config, meta)), same_start=same
+        )
+        parameters, macs = _short(costs[arm.name].parameters), _short(costs[arm.name].macs)
+        say(f"{arm.name}: {parameters} parameters, {macs} MACs{words}")
+    # once more, in turns: what else the machine does falls on all arms alike
+    for name, milliseconds in zip(configs, latencies(list(configs.values()), meta), strict=True):
+        cost = replace(costs[name], milliseconds=milliseconds)
+        arms[name] = {"options": study.arm(name).options, "config": configs[name].to_text(), "cost": asdict(cost)}
     return {"fingerprint": fingerprint(study), "name": study.name, "arms": arms}
+
+
+def _measured_on(config: RunConfig) -> str:
+    precision = "mixed bfloat16" if config.engine.amp else "float32"
+    return f"{device_words(config)}, {precision}"
 
 
 def _short(count: int) -> str:
@@ -193,4 +224,5 @@ def _read(path: Path, study: Study, meta: DatasetMeta) -> Prepared:
             engine=replace(engine, workers=ours.workers, device=ours.device, max_bad_images=ours.max_bad_images),
         )
         costs[arm.name] = Cost(**stored["cost"])
-    return Prepared(configs, costs, content["higher_is_better"], meta)
+    about = {key: content[key] for key in ("images", "measured", "code") if key in content}
+    return Prepared(configs, costs, content["higher_is_better"], meta, **about)

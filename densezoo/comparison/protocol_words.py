@@ -4,6 +4,7 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 
 from densezoo.comparison.findings import Findings
+from densezoo.comparison.report_numbers import scored_images
 from densezoo.comparison.report_words import COST_NAMES, percent
 from densezoo.comparison.study import AGAIN, Study
 
@@ -13,9 +14,11 @@ PACKAGES = ("densezoo", "torch", "torchvision", "timm", "numpy", "scipy", "openc
 
 def statistics_words(found: Findings) -> list[str]:
     """Return how the verdicts are found."""
-    study, comparisons = found.study, found.conclusions.comparisons
+    study = found.study
     clusters = max((run.clusters for arm in found.arms for run in arm.runs.values()), default=0)
-    groups = f"{clusters} test images" if study.cluster is None else f"{clusters} groups of test images"
+    scored, every = scored_images(found.arms, study.metric)
+    images = f"{scored} test images" if scored == every else f"{scored} of {every} test images, those that it can score"
+    groups = images if study.cluster is None else f"{clusters} groups of {images}"
     return [
         "Unit of inference: the pair of runs with the same number. A difference is the mean over pairs; arms share the "
         "number's seed, the order of the data, its augmentation, and the start values of all parts that both have.",
@@ -23,9 +26,11 @@ def statistics_words(found: Findings) -> list[str]:
         f"degrees of freedom) and that of test images (from {study.draws} new draws out of {groups}, the same for "
         "every run). An interval from images alone would take two trainings of one config for different networks too "
         "often.",
-        "The intervals are of 95 % for one difference by itself. Verdicts come from p values by Holm's method (number "
-        f"of comparisons: {len(comparisons)}), so that the chance of any wrong better or worse is 5 % at most, and so "
-        "is that of any wrong tie; an arm whose interval leaves zero out may still be undecided.",
+        "The intervals are of 95 % for one difference by itself. Verdicts come from p values by Holm's method over the "
+        f"comparisons with {found.base.name} (their number: {len(found.with_base)}), so that the chance of any wrong "
+        "better or worse is 5 % at most, and so is that of any wrong tie; an arm whose interval leaves zero out may "
+        "still be undecided.",
+        *_other_pairs_words(found),
         "This holds for a number of seeds that was set beforehand. To add seeds until an answer is there is to ask "
         "more than once, and is wrong more often.",
         "better, worse: the adjusted p of no difference is 0.05 at most. tie: by two one-sided tests the difference is "
@@ -33,6 +38,17 @@ def statistics_words(found: Findings) -> list[str]:
         "can be said, which is not the same as a tie.",
         *_choice_words(study),
         "Numbers of seeds needed rest on a standard deviation that few seeds tell only roughly.",
+    ]
+
+
+def _other_pairs_words(found: Findings) -> list[str]:
+    """Return how the comparisons without the base are judged, where they were asked for."""
+    others = len(found.conclusions.comparisons) - len(found.with_base)
+    if not found.study.all_pairs or not others:
+        return []
+    return [
+        f"Comparisons of other arms with each other ({others}) are a family of their own, with the same chances, so "
+        f"that asking for them changes no verdict on {found.base.name}."
     ]
 
 
@@ -60,9 +76,15 @@ def protocol_words(found: Findings) -> list[str]:
         "for nothing else.",
         "Matched: " + _matched_words(study),
     ]
+    if found.prepared.images:
+        train, val, test = (found.prepared.images[name] for name in ("train_data", "val_data", "test_data"))
+        lines.append(f"Samples: {train:,} to train on, {val:,} to choose learning rates on, {test:,} to test on.")
     places = sorted({f"{each.host} ({each.device}, torch {each.torch})" for each in found.results.values()})
     if places:
         lines.append(f"Machines of the runs: {', '.join(places)}.")
+    codes = sorted({each.code for each in found.results.values() if each.code})
+    if codes:
+        lines.append(f"Made by densezoo {'; '.join(codes)}.")
     return lines
 
 

@@ -136,9 +136,12 @@ def summary_of(found: Findings) -> dict[str, Any]:
         "seeds": study.seeds,
         "answer": answer_lines(found),
         "arms": [_arm_values(arm, asdict(scores[arm.name])) for arm in found.arms],
+        "all_pairs": study.all_pairs,
         "comparisons": [asdict(each) for each in conclusions.comparisons],
         "noise_floor": None if conclusions.noise is None else asdict(conclusions.noise),
         "missing": found.missing,
+        "samples": found.prepared.images,
+        "latency_measured_on": found.prepared.measured,
         "versions": versions(),
     }
     values: dict[str, Any] = finite(summary_values)

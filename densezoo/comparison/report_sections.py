@@ -80,8 +80,7 @@ def ranking_section(found: Findings) -> Section:
 
 def differences_section(found: Findings) -> Section:
     """Return every comparison, and what it would take to decide those that are undecided."""
-    blocks: list[Block] = [matrix_table(found)] if found.study.all_pairs else []
-    blocks.append(comparison_table(found))
+    blocks: list[Block] = [matrix_table(found), comparison_table(found)]
     smallest = found.study.smallest_difference
     lines = [
         f"{each.arm} – {each.base}: {each.reason or seeds_words(each, smallest)}"
@@ -106,9 +105,13 @@ def costs_section(found: Findings) -> Section:
         "joined: the Pareto front, arms that no other beats in score without costing more."
         for cost in COSTS
     }
+    images = [arm.cost.image for arm in found.compared if arm.cost.image is not None]
+    sizes = " or ".join(dict.fromkeys(f"{height}×{width}" for height, width in images))
+    of_size = f" of {sizes} pixels" if sizes else ""
+    where = f" ({found.prepared.measured})" if found.prepared.measured else ""
     words = (
-        "Costs are of one image. Milliseconds are of the machine that began the study. Fronts are of means, whatever "
-        "their uncertainty: an arm may be on one, or off it, by chance."
+        f"Costs are of one image{of_size}. Milliseconds are of the machine that began the study{where}, with the arms "
+        "taking turns. Fronts are of means, whatever their uncertainty: an arm may be on one, or off it, by chance."
     )
     return Section(
         "costs",

@@ -8,7 +8,7 @@ from densezoo.comparison.disagreements import Disagreement
 from densezoo.comparison.findings import Findings
 from densezoo.comparison.power import MOST_SEEDS
 from densezoo.comparison.report_blocks import Cell, Table, number_cell
-from densezoo.comparison.report_numbers import COSTS, CurvePoint, Interval, Point
+from densezoo.comparison.report_numbers import COSTS, CurvePoint, Interval, Point, paired_interval
 from densezoo.comparison.report_words import p_text, percent, signed, span
 from densezoo.comparison.statistics import Verdict
 from densezoo.comparison.study_results import ArmResults
@@ -83,7 +83,8 @@ def needed_cell(comparison: Comparison) -> Cell:
 
 
 def matrix_table(found: Findings) -> Table:
-    """Return every arm's difference from every other: the row's less the column's."""
+    """Return every arm's difference from every other, the row's less the column's; verdicts only where asked for."""
+    arms = {arm.name: arm for arm in found.compared}
     pairs = {(each.arm, each.base): each for each in found.conclusions.comparisons}
     names = [arm.name for arm in found.compared]
     rows = []
@@ -96,10 +97,14 @@ def matrix_table(found: Findings) -> Table:
                 cells.append(_matrix_cell(each.difference.mean, each.verdict, each.reason))
             elif turned is not None:
                 cells.append(_matrix_cell(-turned.difference.mean, _OPPOSITE[turned.verdict], turned.reason))
+            elif name == other:
+                cells.append(Cell("same"))
             else:
-                cells.append(Cell("same" if name == other else "–"))
+                mean = paired_interval(arms[other], arms[name], found.study.metric).mean
+                cells.append(number_cell(mean, signed(mean)))
         rows.append(cells)
-    return Table("Difference of the arm in the row from the arm in the column", ["arm", *names], rows)
+    unasked = "" if found.study.all_pairs else "; between other arms than the base without a verdict"
+    return Table(f"Difference of the arm in the row from the arm in the column{unasked}", ["arm", *names], rows)
 
 
 def _matrix_cell(difference: float, verdict: Verdict, reason: str | None) -> Cell:
@@ -246,8 +251,12 @@ def arms_table(found: Findings) -> Table:
         far = match is not None and cost.ratio is not None and abs(cost.ratio - 1) > match.tolerance
         note = f" (further than {percent(match.tolerance)})" if far and match is not None else ""
         ratio = Cell("–") if cost.ratio is None else number_cell(cost.ratio, f"{cost.ratio:.3f}{note}")
-        rows.append([Cell(arm.name, arm.name), Cell(changes), Cell(width), ratio])
-    return Table("Arms", ["arm", "what it changes", "width", "matched cost over the base's"], rows, words=True)
+        same = (
+            Cell("–") if cost.same_start is None else number_cell(cost.same_start, percent(round(cost.same_start, 3)))
+        )
+        rows.append([Cell(arm.name, arm.name), Cell(changes), Cell(width), ratio, same])
+    columns = ["arm", "what it changes", "width", "matched cost over the base's", "starts as the base does"]
+    return Table("Arms", columns, rows, words=True)
 
 
 def units_table(found: Findings) -> Table:

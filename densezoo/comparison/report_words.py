@@ -67,7 +67,7 @@ def _family_words(comparison: Comparison, found: Findings) -> str:
         return ""
     return (
         "The interval, which is for one comparison by itself, leaves zero out; with "
-        f"{len(found.conclusions.comparisons)} comparisons the adjusted p is {p_text(comparison.adjusted_p)}, which is "
+        f"{len(found.with_base)} comparisons the adjusted p is {p_text(comparison.adjusted_p)}, which is "
         "why. "
     )
 
@@ -129,7 +129,8 @@ def doubt(found: Findings) -> list[str]:
         for arm in found.arms
         if arm.failed and arm.runs
     ]
-    lines += [*_left_out_words(found), *_other_rate_words(found), *_device_words(found), *_far_words(found)]
+    lines += [*_left_out_words(found), *_other_rate_words(found), *_device_words(found), *_code_words(found)]
+    lines += _far_words(found)
     clusters = max((run.clusters for arm in found.arms for run in arm.runs.values()), default=FEW_CLUSTERS)
     if 1 < clusters < FEW_CLUSTERS:
         lines.append(
@@ -174,8 +175,20 @@ def _device_words(found: Findings) -> list[str]:
     if len(devices) < 2:
         return []
     return [
-        f"Runs were computed on different devices ({'; '.join(devices)}), which round differently: an arm that had "
-        "one of them more often than the base is compared by that, too."
+        f"Runs were computed on different devices or numbers of threads ({'; '.join(devices)}), which round "
+        "differently: an arm that had one of them more often than the base is compared by that, too."
+    ]
+
+
+def _code_words(found: Findings) -> list[str]:
+    """Return by which code of densezoo runs were made, where that is more than one."""
+    names = [Unit(arm.name, SEED, seed).name for arm in found.arms for seed in arm.runs]
+    codes = sorted({found.results[name].code or "older code" for name in names if name in found.results})
+    if len(codes) < 2:
+        return []
+    return [
+        f"Runs were made by different code of densezoo ({'; '.join(codes)}), which may train or score otherwise: pairs "
+        "whose two runs are not of one code are no pairs."
     ]
 
 

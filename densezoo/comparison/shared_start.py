@@ -69,6 +69,14 @@ def shared_start(configs: Sequence[RunConfig], meta: DatasetMeta, which: int, se
     return state
 
 
+def same_start(configs: Sequence[RunConfig], meta: DatasetMeta, which: int, seed: int) -> float:
+    """Return which part of an arm's random start values are the base's, 1 for all; arguments as of `shared_start`."""
+    base, state = (shared_start(configs, meta, place, seed) for place in (0, which))
+    drawn = _start(configs[which], meta, _seed_of(which, seed)).drawn
+    alike = [name for name in drawn if name in base and torch.equal(base[name], state[name])]
+    return sum(state[name].numel() for name in alike) / max(sum(state[name].numel() for name in drawn), 1)
+
+
 def _seed_of(place: int, seed: int) -> int:
     """Return what the own random numbers of the arm at `place` come from: the seed itself for the first."""
     return seed if place == 0 else int(np.random.SeedSequence((seed, place)).generate_state(1)[0])

@@ -149,12 +149,18 @@ def spelled_out(config: RunConfig, where: str) -> RunConfig:
     try:
         return replace(
             config,
-            encoder=ENCODERS.with_defaults(config.encoder),
-            neck=None if config.neck is None else NECKS.with_defaults(config.neck),
-            tasks={name: TASKS.with_defaults(task) for name, task in config.tasks.items()},
+            encoder=_short_forms(ENCODERS.with_defaults(config.encoder)),
+            neck=None if config.neck is None else _short_forms(NECKS.with_defaults(config.neck)),
+            tasks={name: _short_forms(TASKS.with_defaults(task)) for name, task in config.tasks.items()},
         )
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from error
+
+
+def _short_forms(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return arguments in which a part without options is its name: `{'type': 'sum'}` says no more than `'sum'`."""
+    named = {key: value for key, value in arguments.items() if isinstance(value, Mapping) and [*value] == ["type"]}
+    return {**arguments, **{key: value["type"] for key, value in named.items()}}
 
 
 def fingerprint(study: Study) -> dict[str, Any]:

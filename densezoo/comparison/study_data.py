@@ -14,6 +14,8 @@ from densezoo.registry import DATASETS
 
 _VALIDATION_FOLDS = 10  # of a training set that has no validation set beside it, the first is one
 _SETS = ("train_data", "val_data", "test_data")
+_OF_TESTS = ("flip_test", "scales", "window", "window_overlap")
+"""Keys of `engine` that change how a network is scored, and not the network."""
 _OF_ANNOTATIONS = {
     "only", "boxes", "min_keypoints", "keypoint_shift", "num_keypoints", "masks", "categories", "semantic",
     "semantic_classes", "semantic_from_masks", "semantic_categories", "view",
@@ -55,7 +57,7 @@ def check_pairs(arms: Sequence[Arm], metric: str, cut: bool, where: str) -> None
         where: for error messages.
 
     Raises:
-        ConfigError: an arm has data, a seed or metrics of its own.
+        ConfigError: an arm has data, a seed, metrics or a way of testing of its own.
     """
     task, base = metric.partition("/")[0], arms[0].config
 
@@ -69,6 +71,7 @@ def check_pairs(arms: Sequence[Arm], metric: str, cut: bool, where: str) -> None
             "val_data": not _share_sets(config.val_data, base.val_data),
             "test_data": not _share_sets(config.test_data, base.test_data),
             f"tasks.{task}.metrics": metrics_of(config) != metrics_of(base),
+            **{f"engine.{key}": getattr(config.engine, key) != getattr(base.engine, key) for key in _OF_TESTS},
             "train_data (which val_data is cut out of; give the base val_data)": cut
             and config.train_data != base.train_data,
         }

@@ -14,10 +14,12 @@ class Cost:
     Attributes:
         parameters: of the whole model.
         macs: multiply-accumulates.
-        milliseconds: median of a forward pass on the machine that began the study.
+        milliseconds: median of a forward pass on the machine that began the study, the arms taking turns.
         activation_bytes: held for the backward pass.
         width: at the match's key; None where nothing is matched.
         ratio: the matched cost over the base's; None where nothing is matched.
+        image: height and width of the image.
+        same_start: part of its random start values that it has in common with the base.
     """
 
     parameters: int
@@ -26,6 +28,8 @@ class Cost:
     activation_bytes: int
     width: int | list[int] | None = None
     ratio: float | None = None
+    image: list[int] | None = None
+    same_start: float | None = None
 
 
 @dataclass(frozen=True)

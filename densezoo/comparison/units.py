@@ -16,13 +16,13 @@ from typing import Literal
 
 import torch
 
+from densezoo.comparison.circumstances import code_words, device_words
 from densezoo.comparison.clusters import clusters_of
 from densezoo.comparison.ledger import LEDGER_FILES
 from densezoo.comparison.prepared import Prepared
 from densezoo.comparison.shared_start import shared_start
 from densezoo.comparison.study import AGAIN, Study
 from densezoo.engine.config import RunConfig
-from densezoo.engine.distributed import choose_device
 from densezoo.engine.eval_sets import parts_of_test
 from densezoo.engine.files import finite, write_text
 from densezoo.engine.intervals import draw_scores, score_intervals, write_draws
@@ -75,8 +75,9 @@ class UnitResult:
         seconds: of training, without evaluations; None for one that diverged in its first epoch.
         host: name of the machine that finished it.
         torch: version there.
-        device: that it computed on.
+        device: that it computed on, with the number of threads of a CPU.
         error: why a try has no score, where its training diverged.
+        code: densezoo's version there, and what tells its code from others; empty where older code did not say.
     """
 
     unit: str
@@ -89,6 +90,7 @@ class UnitResult:
     torch: str
     device: str
     error: str | None = None
+    code: str = ""
 
 
 def units_of(study: Study) -> list[Unit]:
@@ -253,8 +255,6 @@ def _test(study: Study, config: RunConfig, checkpoint: Path, folder: Path) -> No
 def _result(
     study: Study, prepared: Prepared, unit: Unit, config: RunConfig, score: float, work_dir: Path, error: str | None
 ) -> UnitResult:
-    device = choose_device(config.engine.device)
-    name = f"{device.type}, {torch.cuda.get_device_name(device)}" if device.type == "cuda" else device.type
     return UnitResult(
         unit=unit.name,
         metric=study.metric,
@@ -264,8 +264,9 @@ def _result(
         seconds=_seconds_of(WorkDir(unit.folder(work_dir)).metrics),
         host=socket.gethostname(),
         torch=torch.__version__,
-        device=name,
+        device=device_words(config),
         error=error,
+        code=code_words(),
     )
 
 

@@ -5,8 +5,12 @@ import os
 
 import pytest
 
+from densezoo.comparison import prepared as module
+from densezoo.comparison.circumstances import code_words, device_words
 from densezoo.comparison.prepared import FILE, _check_free, _short, _write_new, prepare
+from densezoo.comparison.study import AGAIN
 from densezoo.comparison.study_file import load_study
+from densezoo.engine.build import build_dataset
 from densezoo.errors import ConfigError
 
 STUDY = """
@@ -55,6 +59,42 @@ def test_arms_that_stay_different_are_said(write, tmp_path):
     prepare(write({"mean": {"neck.fusion": "mean"}}), tmp_path / "work", said.append)
     assert [line.partition(":")[0] for line in said] == ["sum", "mean"]
     assert said[1].endswith(" MACs, width 16, 1.000 of the base's macs")
+
+
+def test_what_a_study_was_begun_with_is_kept(write, tmp_path, monkeypatch):
+    study, turns = write({"mean": {"neck.fusion": "mean"}, "wide": {"encoder.channels": 12}}), []
+
+    def in_turns(configs, meta):
+        turns.append(len(configs))
+        return [3.0, 2.0, 1.0]
+
+    monkeypatch.setattr(module, "latencies", in_turns)
+    found = prepare(study, tmp_path / "work", lambda _: None)
+    assert turns == [3]
+    assert {name: cost.milliseconds for name, cost in found.costs.items()} == {
+        "sum": 3.0, "mean": 2.0, "wide": 1.0, AGAIN: 3.0,
+    }  # fmt: skip
+    base = study.base.config
+    assert found.images == {
+        key: len(build_dataset(getattr(base, key), base.data_root)) for key in ("train_data", "val_data", "test_data")
+    }
+    assert found.measured == f"{device_words(base)}, {'mixed bfloat16' if base.engine.amp else 'float32'}"
+    assert found.code == code_words()
+    assert found.costs["sum"].image == list(base.warp["size"])
+    assert found.costs["sum"].same_start == found.costs["mean"].same_start == 1  # a mean has no weights
+    assert 0 < found.costs["wide"].same_start < 1
+
+
+def test_a_study_of_other_code_says_so(write, tmp_path, monkeypatch):
+    arms = {"mean": {"neck.fusion": "mean"}}
+    prepare(write(arms), tmp_path / "work", lambda _: None)
+    other = write({"mean": {"neck.fusion": "max"}})
+    with pytest.raises(ConfigError, match=r"of another study: arms\.mean\.neck\.fusion differ\(s\); go on"):
+        prepare(other, tmp_path / "work", lambda _: None)
+    monkeypatch.setattr(module, "code_words", lambda: "9.0, code x")
+    words = r"differ\(s\) \(it was begun by densezoo 0.*, code [0-9a-f]{8}, and this is 9\.0, code x, which may be"
+    with pytest.raises(ConfigError, match=words):
+        prepare(other, tmp_path / "work", lambda _: None)
 
 
 def test_counts_have_a_unit_that_fits():

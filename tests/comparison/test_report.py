@@ -245,7 +245,11 @@ def test_pictures_that_cannot_be_drawn_leave_the_numbers(made_up, tmp_path):
     assert not (tmp_path / "pictures").exists()
 
 
-def test_all_pairs_have_a_matrix(made_up, tmp_path, read_page):
+def test_arms_have_a_matrix_and_all_verdicts_on_request(made_up, tmp_path, read_page):
+    matrix = read_page(report(made_up, tmp_path)["html"].read_text()).rows_of("Difference of the arm in the row")
+    assert matrix["none"]["sum"].startswith("▼ -0.0")
+    assert matrix["none"]["concat"].startswith("-0.0")
+    assert "worse" not in matrix["none"]["concat"]
     study = replace(made_up.study, all_pairs=True)
     page = read_page(report(made_up, tmp_path, study=study)["html"].read_text())
     matrix = page.rows_of("Difference of the arm in the row")

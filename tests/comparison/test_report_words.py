@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 
 import pytest
@@ -108,10 +109,44 @@ def test_runs_with_another_rate_than_the_chosen_one_are_named(found):
     assert "(0.004) than the one that the tries of concat now choose, 0.002: concat/seed-1. They run again" in line
 
 
+def test_several_versions_of_the_code_are_a_doubt(found):
+    results = {
+        unit: replace(result(unit), code=code) for unit, code in (("sum/seed-1", "0.1.0, code a"), ("sum/seed-2", ""))
+    }
+    (line,) = [line for line in doubt(replace(found, results=results)) if "different code" in line]
+    assert "different code of densezoo (0.1.0, code a; older code)" in line
+    assert "Made by densezoo 0.1.0, code a." in protocol_words(replace(found, results=results))
+    alike = {unit: result(unit) for unit in results}
+    assert not any("different code" in line for line in doubt(replace(found, results=alike)))
+
+
+def test_images_without_a_score_are_counted(found):
+    assert "out of 40 test images, the same" in " ".join(statistics_words(found))
+    arms = [
+        replace(
+            arm,
+            runs={
+                seed: replace(run, per_image={**run.per_image, 1: {found.study.metric: math.nan}})
+                for seed, run in arm.runs.items()
+            },
+        )
+        for arm in found.arms
+    ]
+    assert "out of 39 of 40 test images, those that it can score, the same" in " ".join(
+        statistics_words(replace(found, arms=arms))
+    )
+
+
+def test_the_protocol_has_the_sizes_of_the_sets(found):
+    images = {"train_data": 3587, "val_data": 404, "test_data": 1000}
+    words = protocol_words(replace(found, prepared=replace(found.prepared, images=images)))
+    assert "Samples: 3,587 to train on, 404 to choose learning rates on, 1,000 to test on." in words
+
+
 def test_several_devices_are_a_doubt(found):
     results = {unit: result(unit, device=device) for unit, device in (("sum/seed-1", "cpu"), ("sum/seed-2", "cuda, X"))}
     (line,) = [line for line in doubt(replace(found, results=results)) if "devices" in line]
-    assert "on different devices (cpu; cuda, X)" in line
+    assert "on different devices or numbers of threads (cpu; cuda, X)" in line
     alike = {unit: result(unit) for unit in results} | {"sum/lr-0.002": result("sum/lr-0.002", device="cuda, X")}
     assert not any("devices" in line for line in doubt(replace(found, results=alike)))
 

@@ -6,7 +6,7 @@ from torch import nn
 
 from densezoo import train
 from densezoo.comparison import shared_start as module
-from densezoo.comparison.shared_start import shared_start
+from densezoo.comparison.shared_start import same_start, shared_start
 from densezoo.comparison.study import apply_options
 from densezoo.datasets.synthetic import Synthetic
 from densezoo.engine import train as train_module
@@ -87,6 +87,14 @@ def test_every_two_arms_agree_in_what_both_have(starts):
             else:  # the same names in an FPN mean something else
                 assert all(name.startswith("neck.") for name in apart)
             assert len(common(starts[first], starts[second])) > 40
+
+
+def test_the_part_that_an_arm_has_in_common_with_the_base():
+    shares = [same_start(ARMS, META, which, 3) for which in range(len(ARMS) - 1)]
+    assert shares[0] == 1
+    assert all(0 < share <= 1 for share in shares)
+    assert shares[1] < 1
+    assert shares[3] > shares[1]  # a weighted sum has the blocks of a sum, a concatenation has wider ones
 
 
 def test_from_one_seed_alone_they_would_not_agree():

@@ -101,6 +101,8 @@ class TestWrong:
         [
             ("arms = dict(sum2={})", "resolve to the same config"),
             ('arms = dict(plain={"neck.fusion": "sum"})', "resolve to the same config"),  # the default
+            ('arms = dict(plain={"neck.fusion": dict(type="sum")})', "resolve to the same config"),  # and its long form
+            ('arms = dict(flip={"engine.flip_test": True})', "cannot have its own engine.flip_test"),
             ('arms = dict(a={"neck.fusion": "max"}, b={"neck.fusion": "max"})', "'a' and 'b' resolve to the same"),
             ('arms = dict(again={"neck.fusion": "max"})', "cannot be called 'again'"),
             ('arms = {"a/b": {"neck.fusion": "max"}}', "cannot be called 'a/b'"),

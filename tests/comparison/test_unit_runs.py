@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from densezoo.comparison import units as units_module
+from densezoo.comparison.circumstances import code_words
 from densezoo.comparison.prepared import Prepared
 from densezoo.comparison.shared_start import shared_start
 from densezoo.comparison.study import Arm, Study
@@ -73,7 +74,10 @@ def test_a_try_and_a_seed_leave_what_a_report_needs(finished):
     best = max(tries, key=lambda result: result.score)
     found = read_result(Unit("concat", "seed", 0), work_dir)
     assert (found.unit, found.metric, found.learning_rate) == ("concat/seed-0", METRIC, best.learning_rate)
-    assert (found.device, found.torch, found.higher_is_better) == ("cpu", torch.__version__, True)
+    threads = torch.get_num_threads()
+    assert found.device == ("cpu, 1 thread" if threads == 1 else f"cpu, {threads} threads")
+    assert found.code == code_words()
+    assert (found.torch, found.higher_is_better) == (torch.__version__, True)
     folder = Unit("concat", "seed", 0).folder(work_dir)
     assert not (folder / "test.partial").exists()
     test = read_test(folder / "test")
