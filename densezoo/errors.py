@@ -27,7 +27,7 @@ class CheckpointError(DenseZooError):
 
 
 class DivergedError(DenseZooError):
-    """A training whose loss is no number any more."""
+    """A training whose loss, or a network whose answer, is no number any more."""
 
 
 def near_names(name: str, known: Iterable[str]) -> str:

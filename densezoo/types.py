@@ -273,6 +273,8 @@ class Prediction(TypedDict):
         boxes: (P, 4) float32 xyxy.
         labels: (P,) int64.
         semantic: (H, W) uint8, the network's whole input; 255 where the network has no answer.
+        label_maps: the maps that `semantic` is the argmax of, once they are interpolated: (L, h, w) float32, on the CPU
+            or the network's device, and where their cells lie.
         probabilities: (L, H, W) float32 of each label, 0 where the network has no answer; only where a metric of the
             task reads them.
         volume: (D, H, W) float16 probabilities of being inside, over the network's whole input; 0 where there is no
@@ -284,6 +286,7 @@ class Prediction(TypedDict):
     boxes: NotRequired[Array]
     labels: NotRequired[Array]
     semantic: NotRequired[Array]
+    label_maps: NotRequired[tuple[Tensor, Grid]]
     probabilities: NotRequired[Array]
     volume: NotRequired[Array]
 

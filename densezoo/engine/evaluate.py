@@ -14,7 +14,8 @@ from densezoo.engine.distributed import Processes
 from densezoo.engine.loading import to_device
 from densezoo.errors import ConfigError, DataError, near_names
 from densezoo.functional.affine import apply_affine, transform_boxes
-from densezoo.functional.label_maps import IGNORE, encode_labels, warp_labels
+from densezoo.functional.answered_labels import labels_in_file
+from densezoo.functional.label_maps import encode_labels
 from densezoo.functional.volumes import INSIDE, encode_volume
 from densezoo.types import ONE_VIEW, Batch, DatasetMeta, ImageTruth, InferenceViews, Prediction, Sample
 
@@ -255,7 +256,7 @@ def coco_results(prediction: Prediction, sample: Sample, meta: DatasetMeta) -> l
     affine = sample["to_original"]
     results: list[dict[str, Any]] = []
     if "semantic" in prediction:
-        labels = warp_labels(prediction["semantic"], affine, sample["truth"]["size"], IGNORE)
+        labels = labels_in_file(prediction, affine, sample["truth"]["size"])
         results += [
             {"image_id": int(sample["image_id"]), "category_id": label, "segmentation": rle}
             for label, rle in encode_labels(labels).items()

@@ -20,11 +20,12 @@ from densezoo.engine.checkpoint import load_checkpoint, save_checkpoint
 from densezoo.engine.config import RunConfig
 from densezoo.engine.distributed import Processes, join_processes
 from densezoo.engine.evaluate import evaluate, mean_score, note_bad_images
-from densezoo.engine.loading import WarpedDataset, to_device
+from densezoo.engine.loading import WarpedDataset, collate, to_device
 from densezoo.engine.log import ProgressReport, RunLog
 from densezoo.engine.run import Run
 from densezoo.engine.work_dir import WorkDir
 from densezoo.errors import DenseZooError, DivergedError
+from densezoo.types import ONE_VIEW
 from densezoo.visualization.curves import draw_curves
 
 Value = TypeVar("Value")
@@ -67,6 +68,8 @@ def train(
             run.describe(report)
             if run.epoch >= config.epochs:
                 report.say(f"{folder.root} has finished its {config.epochs} epochs; nothing to resume")
+            if run.epoch < config.epochs:
+                look_ahead(run)
             while run.epoch < config.epochs:
                 train_epoch(run, report, log)
                 score = validate(run, report, log)
@@ -76,6 +79,25 @@ def train(
         if log is not None:
             log.close()
         return run.scores
+
+
+def look_ahead(run: Run) -> None:
+    """Look at a validation image as evaluation will: windows or views that do not fit are found before the training.
+
+    Raises:
+        ConfigError: they do not fit.
+    """
+    engine, model = run.config.engine, run.evaluated_model
+    if engine.views == ONE_VIEW:
+        return
+    model.eval()
+    for _, batches in run.val_sets:
+        sample = cast(WarpedDataset, batches.dataset)[(0, 0)]
+        if "error" in sample:
+            continue
+        batch = to_device(collate([sample]), run.processes.device)
+        with torch.inference_mode(), torch.autocast(run.processes.device.type, torch.bfloat16, enabled=engine.amp):
+            model.predict(batch, engine.views)
 
 
 def train_epoch(run: Run, report: ProgressReport, log: RunLog | None) -> None:

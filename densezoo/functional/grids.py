@@ -1,6 +1,6 @@
 """From the cells of a map to the pixels of the image and back, as `densezoo.types.Grid` says where they lie."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -44,15 +44,25 @@ def bring_to_image(maps: Tensor, grid: Grid, size: tuple[int, int]) -> Tensor:
 
 
 def highest_in_image(maps: Tensor, grid: Grid, size: tuple[int, int]) -> Tensor:
-    """Say which channel is the highest at every pixel: the argmax of `bring_to_image`, some channels at a time.
+    """Say which channel is the highest at every pixel: the argmax of `bring_to_image`; see `highest_of`."""
+    return highest_of(maps, lambda some: bring_to_image(some, grid, size))
 
-    So memory does not grow with their number. Of equal ones it is the first. Returns (N, height, width) int64.
+
+def highest_of(maps: Tensor, interpolate: Callable[[Tensor], Tensor]) -> Tensor:
+    """Say which channel is the highest once maps are interpolated, some channels at a time.
+
+    So memory does not grow with their number. Of equal ones it is the first.
+
+    Args:
+        maps: (N, C, h, w).
+        interpolate: makes (N, c, H, W) of (N, c, h, w).
+
+    Returns:
+        (N, H, W) int64.
     """
-    found = torch.zeros(len(maps), *size, dtype=torch.int64, device=maps.device)
-    highest = torch.full(found.shape, -torch.inf, dtype=maps.dtype, device=maps.device)
-    for first in range(0, maps.shape[1], _CHANNELS_AT_A_TIME):
-        some = bring_to_image(maps[:, first : first + _CHANNELS_AT_A_TIME], grid, size)
-        values, channel = some.max(1)
+    highest, found = interpolate(maps[:, :_CHANNELS_AT_A_TIME]).max(1)
+    for first in range(_CHANNELS_AT_A_TIME, maps.shape[1], _CHANNELS_AT_A_TIME):
+        values, channel = interpolate(maps[:, first : first + _CHANNELS_AT_A_TIME]).max(1)
         found = torch.where(values > highest, channel + first, found)
         highest = torch.maximum(values, highest)
     return found

@@ -6,7 +6,8 @@ import numpy as np
 
 from densezoo.contracts import Metric
 from densezoo.errors import ConfigError, DataError
-from densezoo.functional.label_maps import IGNORE, warp_labels
+from densezoo.functional.answered_labels import labels_in_file
+from densezoo.functional.label_maps import IGNORE
 from densezoo.metrics.records import same_kind
 from densezoo.types import Array, DatasetMeta, ImageTruth, Prediction, Sample
 
@@ -105,7 +106,7 @@ def compared_maps(prediction: Prediction, sample: Sample, metric: str) -> tuple[
         return None
     if "semantic" not in prediction:
         raise DataError(f"{sample['path']}: the model predicts no semantic map; {metric} needs a segmentation task")
-    return truth["semantic"], warp_labels(prediction["semantic"], sample["to_original"], truth["size"], IGNORE)
+    return truth["semantic"], labels_in_file(prediction, sample["to_original"], truth["size"])
 
 
 def unanswered(truth: Array) -> Array:

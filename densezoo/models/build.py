@@ -105,6 +105,13 @@ def build_model(
             "loss_weights 'gradnorm' cannot tell the gradient of a task's own loss from what comes back by maps that "
             "others read; take 'feedback' out of the neck's config, or take loss_weights=dict(type='uncertainty')"
         )
+    levels_of = {name: _levels_of(head)[1] for name, head in heads.items()}
+    if isinstance(weights, GradNormWeights) and len({str(levels) for levels in levels_of.values()}) > 1:
+        raise ConfigError(
+            "loss_weights 'gradnorm' compares gradients at the maps that heads read, which must be the same: the heads "
+            f"of {', '.join(f'{name} read {levels}' for name, levels in levels_of.items())} of the pyramid's levels; "
+            "give them one level, or take loss_weights=dict(type='uncertainty')"
+        )
     return DenseModel(built_encoder, built_neck, stage_heads, built_tasks, feedback, weights)
 
 

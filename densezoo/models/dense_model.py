@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from densezoo.contracts import DecodesViews, Encoder, Head, Neck, NeedsWholeImages, Task, UnscalesMaps
-from densezoo.errors import ConfigError
+from densezoo.errors import ConfigError, DivergedError
 from densezoo.functional.grids import average_views
 from densezoo.layers.resize import resize_by
 from densezoo.models.loss_weights import LossWeights
@@ -179,6 +179,7 @@ class DenseModel(Model):
 
         Raises:
             ConfigError: the model has no tasks, a task cannot mirror its maps, or windows do not suit network or task.
+            DivergedError: its maps hold numbers that are not finite.
         """
         return self.decode(self.look(batch, views))
 
@@ -247,10 +248,13 @@ class DenseModel(Model):
         found = {}
         for name, task in self.tasks.items():
             grid = self.grid(self.num_stages - 1, name, outputs[name][0], images)
+            if not all(values.isfinite().all() for values in outputs[name][0].values()):
+                raise DivergedError(f"task {name!r} has maps with numbers that are not finite; its training diverged")
             if mirrored is not None and any(grid.origin) and not _is_symmetric(grid, images):
                 raise ConfigError(
                     f"the maps of task {name!r} do not lie in the middle of images {images.shape[-1]} pixels wide, as "
-                    "those of convolutions without padding may not, so mirrored ones do not fit; take flip_test=False"
+                    "those of convolutions without padding may not, so mirrored ones do not fit; look through windows "
+                    "(engine.window), which are of one size, or take flip_test=False"
                 )
             with torch.autocast(images.device.type, enabled=False):
                 maps = task.activate(outputs[name][0])

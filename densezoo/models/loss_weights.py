@@ -9,10 +9,10 @@
   that the gradient of each task's loss at what the heads read has the norm of their mean, times its relative loss (its
   loss now over that of its first step, over the mean of all tasks) to the power of alpha. Deviations: the norms are
   taken at the shared features and not at the last shared weights, which costs nothing, since the gradients pass there
-  anyway; and where the paper descends on the differences with the network's optimizer, a factor is multiplied by
-  (wanted norm / norm)^rate, which has the same fixed point, whatever the scale of the losses. Of a task
-  that a step says nothing of, the last known norm and loss stand in the means, so that steps of one task each move the
-  factors, too.
+  anyway (so heads must read the same levels, or their norms would be of different features); and where the paper
+  descends on the differences with the network's optimizer, a factor is multiplied by (wanted norm / norm)^rate, which
+  has the same fixed point, whatever the scale of the losses. Of a task that a step says nothing of, the last known norm
+  and loss stand in the means, so that steps of one task each move the factors, too.
 """
 
 from abc import ABC, abstractmethod
@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from densezoo.contracts import Task
+from densezoo.contracts import LearnsLabelledOnly, Task
 from densezoo.errors import ConfigError, near_names
 from densezoo.functional.annotated import MEANINGS, annotated
 from densezoo.registry import check_arguments, check_kinds
@@ -62,14 +62,17 @@ class LossWeights(nn.Module, ABC):
     def _learns(self, batch: Batch, task: str) -> Tensor:
         """Return 0-d float32: 1 where a loss has something to be divided by, or a sample all that the task reads.
 
-        Such a sample may show nothing, and that is learned. One with a part of it teaches some tasks and others not.
+        Such a sample may show nothing, and that is learned, but by a task of labelled pixels. One with a part of it
+        teaches some tasks and others not.
         """
         valid = batch["valid"]
         whole = valid.new_ones(len(valid))
         for key in self._reads[task]:
             whole = whole & annotated(batch, key)
-        divided = [count > 0 for count in self._tasks[task].normalisers(batch).values()]
-        return torch.stack([whole.any(), *divided]).any().float()
+        learned = [count > 0 for count in self._tasks[task].normalisers(batch).values()]
+        if not isinstance(self._tasks[task], LearnsLabelledOnly):
+            learned.append(whole.any())
+        return torch.stack(learned).any().float()
 
     def forward(
         self, losses: Mapping[str, Tensor], batch: Batch, normalisers: Mapping[str, Tensor]

@@ -40,9 +40,11 @@ class Segmentation:
     Attributes:
         outputs: `{'logits': C}`.
         meta_fields: of `DatasetMeta`, whose values a model learns and must find again in other data.
+        learns_labelled_only: an image without a labelled pixel teaches nothing.
     """
 
     meta_fields: tuple[str, ...] = ("semantic_classes",)
+    learns_labelled_only = True
 
     def __init__(
         self,
@@ -223,9 +225,10 @@ class Segmentation:
             grid: where the map's cells lie.
 
         Returns:
-            N predictions with `semantic` (H, W) uint8, 255 beyond the map, and no instances. Where a metric of the task
-            reads them, with `probabilities` (L, H, W) float32: the softmax of what `semantic` is the argmax of, and 0
-            beyond the map.
+            N predictions with `semantic` (H, W) uint8, 255 beyond the map, the `label_maps` it comes from (for other
+            pixels than the network's: `functional.answered_labels`), and no instances. Where a metric of the task reads
+            them, with `probabilities` (L, H, W) float32: the softmax of what `semantic` is the argmax of, and 0 beyond
+            the map.
         """
         values = maps[MAP].float()
         size = image_size(grid)
@@ -233,6 +236,8 @@ class Segmentation:
         reached = covered(grid, size, values.device)
         found = highest_in_image(logs, grid, size).to(torch.uint8).where(reached, IGNORE)
         predictions = [_prediction(semantic) for semantic in found.cpu().numpy()]
+        for prediction, each in zip(predictions, logs, strict=True):
+            prediction["label_maps"] = each, grid
         if self._reads_probabilities:
             probabilities = bring_to_image(logs, grid, size).softmax(1) * reached
             for prediction, each in zip(predictions, probabilities.cpu().numpy(), strict=True):

@@ -40,9 +40,11 @@ class Volume:
     Attributes:
         outputs: `{'slices': D}`.
         meta_fields: of `DatasetMeta`, whose values a model learns and must find again in other data.
+        learns_labelled_only: an image without a labelled pixel teaches nothing.
     """
 
     meta_fields: tuple[str, ...] = ("volume_slices",)
+    learns_labelled_only = True
 
     def __init__(
         self, num_slices: int, meta: DatasetMeta | None = None, metrics: Sequence[Mapping[str, Any]] | None = None

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from densezoo.errors import ConfigError
+from densezoo.errors import ConfigError, DivergedError
 from densezoo.models import build_model
 from densezoo.registry import TASKS
 from densezoo.types import Grid, InferenceViews, Targets
@@ -75,15 +75,28 @@ def test_losses_of_one_image_are_those_of_the_batch(neck, task, config_of, meta,
         torch.testing.assert_close(alone, value, atol=1e-5, rtol=1e-4)
 
 
+def arrays(prediction):
+    """A prediction's arrays; maps of labels as one, too."""
+    return {name: value[0].numpy() if name == "label_maps" else value for name, value in prediction.items()}
+
+
 @pytest.mark.parametrize("size", [(33, 47), (5, 3)])
 def test_predictions_come_for_any_size_one_image_and_flipped(neck, task, config_of, meta, make_batch, size):
     model = build(config_of, neck, task, meta).eval()
     for flip_test in (False, True):
         (prediction,) = model.predict({"images": make_batch(1, size)["images"]}, InferenceViews(flip=flip_test))["it"]
         assert isinstance(prediction["scores"], np.ndarray)
-        for name, values in prediction.items():
+        for name, values in arrays(prediction).items():
             assert isinstance(values, np.ndarray), name
             assert np.isfinite(values).all(), name
+
+
+def test_a_network_that_diverged_predicts_nothing(task, config_of, meta, make_batch):
+    model = build(config_of, "UNet", task, meta).eval()
+    for weight in model.heads.parameters():
+        torch.nn.init.constant_(weight, torch.nan)
+    with pytest.raises(DivergedError, match=r"task 'it' .* not finite"):
+        model.predict({"images": make_batch(1, (32, 32))["images"]})
 
 
 def test_predictions_come_through_windows(task, config_of, meta, make_batch):
@@ -96,7 +109,7 @@ def test_predictions_come_through_windows(task, config_of, meta, make_batch):
         return
     for views in (InferenceViews(window=(side, side)), InferenceViews(True, (1.0, 0.5), (side, side), 0.25)):
         (prediction,) = model.predict({"images": images}, views)["it"]
-        assert all(np.isfinite(values).all() for values in prediction.values())
+        assert all(np.isfinite(values).all() for values in arrays(prediction).values())
         for dense in {"semantic", "probabilities", "volume"} & prediction.keys():
             assert prediction[dense].shape[-2:] == (2 * side + 3, side - 5)
 

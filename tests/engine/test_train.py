@@ -62,6 +62,14 @@ def assert_byte_equal(one, other):
         assert value.numpy().tobytes() == other[name].numpy().tobytes(), name
 
 
+def test_windows_that_do_not_fit_are_refused_before_the_training(tiny_config, tmp_path):
+    config = load_config(tiny_config).with_engine(window=(31, 31), eval_every=100)
+    with pytest.raises(ConfigError, match=r"engine\.window"):
+        train(config, tmp_path / "run")
+    assert lines(tmp_path / "run") == []
+    assert not (tmp_path / "run" / "checkpoints" / "last.pt").exists()
+
+
 def test_a_run_leaves_everything_that_is_promised(tiny_config, tmp_path):
     scores = train(load_config(tiny_config), tmp_path / "run")
     found = {str(path.relative_to(tmp_path / "run")) for path in (tmp_path / "run").rglob("*") if path.is_file()}

@@ -132,6 +132,18 @@ def test_a_part_of_the_annotations_that_teaches_nothing_adds_no_uncertainty(task
     assert [model.losses(batch, shared)["loss_weights/other"].item() for batch in (whole, part)] == [0.5, 0.0]
 
 
+@pytest.mark.parametrize("loss", [{"cross_entropy": 1.0}, {"cross_entropy": 1.0, "dice": 1.0}, {"lovasz": 1.0}])
+def test_a_map_without_a_label_adds_no_uncertainty(loss):
+    tasks = {"pose": TASKS["pose"], "mask": {"type": "Segmentation", "num_classes": 3, "loss": loss}}
+    model = build_model(STEM, NECK, tasks, loss_weights={"type": "uncertainty"})
+    with torch.no_grad():
+        model.loss_weights.log_variances.fill_(1.0)
+    labels = torch.full((4, 32, 32), 255, dtype=torch.uint8)
+    assert model.losses({**make_batch(), "semantic": labels})["loss_weights/mask"].item() == 0
+    labels[2, 5, 5] = 1
+    assert model.losses({**make_batch(), "semantic": labels})["loss_weights/mask"].item() == 0.5
+
+
 def shared_gradients(model, batch, monkeypatch):
     """Norm of every task's unweighted loss at the pyramid that all heads read, by brute force."""
     read = []
@@ -260,6 +272,12 @@ def test_learned_weights_need_several_tasks_and_gradnorm_no_feedback():
         build_loss_weights({"type": "gradnorm"}, stubs(1))
     with pytest.raises(ConfigError, match="take 'feedback' out"):
         build({"type": "gradnorm"}, num_stages=2, feedback=["pose.heatmap"])
+    tasks = {
+        **TASKS,
+        "mask": {"type": "Segmentation", "num_classes": 2, "head": {"type": "PyramidHead", "channels": 8}},
+    }
+    with pytest.raises(ConfigError, match="heads of pose read 0, boxes read 0, mask read None of the pyramid's levels"):
+        build_model(STEM, {"type": "FPN", "channels": 8, "norm": "group"}, tasks, loss_weights={"type": "gradnorm"})
     with pytest.raises(ConfigError, match="a task cannot be called 'loss_weights'"):
         build_model(STEM, NECK, {"loss_weights": TASKS["pose"]})
     tasks = {"boxes": {"type": "Boxes", "num_classes": 2}}

@@ -130,7 +130,7 @@ def test_probabilities_are_given_only_where_a_metric_reads_them():
     for metrics in (None, [{"type": "BoundaryF"}], [{"type": "OfAnotherProgram"}]):
         task = Segmentation(2, VESSELS, metrics=metrics)
         (found,) = task.decode(task.activate(maps), grid)
-        assert set(found) == {"semantic", "scores"}
+        assert set(found) == {"semantic", "scores", "label_maps"}
     task = Segmentation(2, VESSELS, metrics=READING)
     (found,) = task.decode(task.activate(maps), grid)
     np.testing.assert_array_equal(found["probabilities"].any(0), found["semantic"] != 255)
