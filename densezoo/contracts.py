@@ -241,13 +241,6 @@ class NeedsWholeImages(Protocol):
 
 
 @runtime_checkable
-class LearnsLabelledOnly(Protocol):
-    """A task that learns nothing of an annotated image none of whose pixels has a label; `normalisers` are then 0."""
-
-    learns_labelled_only: bool
-
-
-@runtime_checkable
 class HasCurve(Protocol):
     """A metric whose score depends on a threshold, and can be had at others."""
 

@@ -273,8 +273,9 @@ class Prediction(TypedDict):
         boxes: (P, 4) float32 xyxy.
         labels: (P,) int64.
         semantic: (H, W) uint8, the network's whole input; 255 where the network has no answer.
-        label_maps: the maps that `semantic` is the argmax of, once they are interpolated: (L, h, w) float32, on the CPU
-            or the network's device, and where their cells lie.
+        label_maps: the maps that `semantic` is the argmax of, once they are interpolated: (L, h, w) float32, on the
+            network's device, and where their cells lie. Evaluation takes them out for `file_labels`.
+        file_labels: (H, W) uint8 of the file's size, see `densezoo.functional.answered_labels`.
         probabilities: (L, H, W) float32 of each label, 0 where the network has no answer; only where a metric of the
             task reads them.
         volume: (D, H, W) float16 probabilities of being inside, over the network's whole input; 0 where there is no
@@ -287,6 +288,7 @@ class Prediction(TypedDict):
     labels: NotRequired[Array]
     semantic: NotRequired[Array]
     label_maps: NotRequired[tuple[Tensor, Grid]]
+    file_labels: NotRequired[Array]
     probabilities: NotRequired[Array]
     volume: NotRequired[Array]
 

@@ -22,7 +22,7 @@ def test_a_config_builds(name):
     config = load_config(ROOT / name)
     for data in (config.train_data, config.val_data, config.test_data):
         for each in [data] if isinstance(data, dict) else data or []:
-            assert each["type"] in DATASETS.names()
+            DATASETS.with_defaults(each)
     build_warp(config, DatasetMeta(), training=False)
     with torch.device("meta"):
         model = build_model(
@@ -34,6 +34,6 @@ def test_a_config_builds(name):
 @pytest.mark.parametrize("name", STUDIES)
 def test_a_study_is_read(name):
     study = load_study(ROOT / name)
-    assert len(study.arms) > 2
+    assert study.smallest_difference > 0
     assert study.metric.split("/")[0] in study.base.config.tasks
     assert len(study.seeds) > 1

@@ -1,6 +1,5 @@
 """What a run's numbers hang on besides its config: the device and its threads, and densezoo's own code."""
 
-import functools
 import hashlib
 from pathlib import Path
 
@@ -24,11 +23,17 @@ def device_words(config: RunConfig) -> str:
     return f"{device.type}, {threads} thread{'s' if threads > 1 else ''}"
 
 
-@functools.cache
-def code_words() -> str:
-    """Return densezoo's version and a digest of its source files, which tells versions between releases apart."""
+def _digest() -> str:
     root = Path(densezoo.__file__).parent
     digest = hashlib.sha256()
     for path in sorted(root.rglob("*.py")):
         digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
-    return f"{densezoo.__version__}, code {digest.hexdigest()[:8]}"
+    return digest.hexdigest()[:8]
+
+
+_CODE = _digest()  # when this is loaded: files may change while a run goes on
+
+
+def code_words() -> str:
+    """Return densezoo's version and a digest of its source files, which tells versions between releases apart."""
+    return f"{densezoo.__version__}, code {_CODE}"

@@ -20,7 +20,7 @@ from densezoo.errors import ConfigError
 from densezoo.models import Model
 from densezoo.types import DatasetMeta
 
-ROUNDS, REPEATS = 3, 5  # of latencies: passes of each model in a row, and how often its turn comes
+ROUNDS, REPEATS = 3, 5  # of latencies: how often the turn of each model comes, and its passes in a row
 
 
 def measure(config: RunConfig, meta: DatasetMeta) -> Cost:

@@ -135,7 +135,7 @@ def _matched(study: Study, meta: DatasetMeta, say: Callable[[str], None]) -> dic
             words = f", width {width}, {ratio:.3f} of the base's {arm.match.cost}"
         _check_new(study, arm, config, configs)
         configs[arm.name] = config
-        same = same_start(list(configs.values()), meta, len(configs) - 1, study.seeds[0])
+        same = same_start(list(configs.values()), meta, len(configs) - 1, study.seeds[0]) if len(configs) > 1 else None
         costs[arm.name] = replace(
             measure(config, meta), width=width, ratio=ratio, image=list(image_size(config, meta)), same_start=same
         )

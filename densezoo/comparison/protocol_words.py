@@ -4,7 +4,6 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 
 from densezoo.comparison.findings import Findings
-from densezoo.comparison.report_numbers import scored_images
 from densezoo.comparison.report_words import COST_NAMES, percent
 from densezoo.comparison.study import AGAIN, Study
 
@@ -16,9 +15,7 @@ def statistics_words(found: Findings) -> list[str]:
     """Return how the verdicts are found."""
     study = found.study
     clusters = max((run.clusters for arm in found.arms for run in arm.runs.values()), default=0)
-    scored, every = scored_images(found.arms, study.metric)
-    images = f"{scored} test images" if scored == every else f"{scored} of {every} test images, those that it can score"
-    groups = images if study.cluster is None else f"{clusters} groups of {images}"
+    groups = f"{clusters} {'test images' if study.cluster is None else 'groups of test images'}{_skipped_words(found)}"
     return [
         "Unit of inference: the pair of runs with the same number. A difference is the mean over pairs; arms share the "
         "number's seed, the order of the data, its augmentation, and the start values of all parts that both have.",
@@ -39,6 +36,18 @@ def statistics_words(found: Findings) -> list[str]:
         *_choice_words(study),
         "Numbers of seeds needed rest on a standard deviation that few seeds tell only roughly.",
     ]
+
+
+def _skipped_words(found: Findings) -> str:
+    """Return how many annotated instances the metric cannot score, such as people without a torso."""
+    metric = found.study.metric
+    scores = next((run.scores for arm in found.arms for run in arm.runs.values()), {})
+    skipped = [value for name, value in scores.items() if _counts_skipped(name, metric) and value > 0]
+    return f" (of which {skipped[0]:.0f} annotated instances have no {metric}, and count nothing)" if skipped else ""
+
+
+def _counts_skipped(name: str, metric: str) -> bool:
+    return name.endswith("_skipped") and metric.startswith(name.removesuffix("_skipped"))
 
 
 def _other_pairs_words(found: Findings) -> list[str]:
@@ -78,7 +87,8 @@ def protocol_words(found: Findings) -> list[str]:
     ]
     if found.prepared.images:
         train, val, test = (found.prepared.images[name] for name in ("train_data", "val_data", "test_data"))
-        lines.append(f"Samples: {train:,} to train on, {val:,} to choose learning rates on, {test:,} to test on.")
+        choose = f"{val:,} to {'choose learning rates on' if len(study.learning_rates) > 1 else 'validate on'}"
+        lines.append(f"Samples of {found.base.name}: {train:,} to train on, {choose}, {test:,} to test on.")
     places = sorted({f"{each.host} ({each.device}, torch {each.torch})" for each in found.results.values()})
     if places:
         lines.append(f"Machines of the runs: {', '.join(places)}.")

@@ -47,7 +47,7 @@ from densezoo.comparison.report_sections import (
 )
 from densezoo.comparison.report_words import answer_lines
 from densezoo.comparison.study_results import ArmResults
-from densezoo.engine.files import finite, write_bytes, write_text
+from densezoo.engine.files import finite, remove, write_bytes, write_text
 from densezoo.errors import ConfigError, DataError
 
 _TEMPLATES = Path(__file__).with_name("templates")
@@ -204,7 +204,7 @@ def _write_pictures(folder: Path, drawn: Sequence[Sequence[Panel]]) -> list[Path
     """Write one picture for each image, and take away those of a report that had more."""
     files = [folder / f"disagreement-{number}.jpg" for number in range(1, NUM_IMAGES + 1)]
     for file in files[len(drawn) :]:
-        file.unlink(missing_ok=True)
+        remove(file)
     for file, panels in zip(files, drawn, strict=False):
         write_bytes(file, sheet(panels))
     return files[: len(drawn)]

@@ -108,17 +108,6 @@ def paired_interval(base: ArmResults, arm: ArmResults, score: str) -> Interval:
     return seed_interval([score_of(arm.runs[seed], score) - score_of(base.runs[seed], score) for seed in pairs])
 
 
-def scored_images(arms: Sequence[ArmResults], metric: str) -> tuple[int, int]:
-    """Return how many test images a metric scores, such as those with a torso, and how many there are.
-
-    A metric that gives single images no score takes all of them.
-    """
-    rows = next((list(run.per_image.values()) for arm in arms for run in arm.runs.values()), [])
-    if not any(metric in row for row in rows):
-        return len(rows), len(rows)
-    return sum(math.isfinite(row.get(metric, math.nan)) for row in rows), len(rows)
-
-
 def points_of(arms: Sequence[ArmResults], metric: str, cost: str, higher_is_better: bool) -> list[Point]:
     """Return what arms cost and score, of those with a score.
 

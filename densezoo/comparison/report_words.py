@@ -187,8 +187,8 @@ def _code_words(found: Findings) -> list[str]:
     if len(codes) < 2:
         return []
     return [
-        f"Runs were made by different code of densezoo ({'; '.join(codes)}), which may train or score otherwise: pairs "
-        "whose two runs are not of one code are no pairs."
+        f"Runs were made by different code of densezoo ({'; '.join(codes)}), which may train or score otherwise: an "
+        "arm that had one of them more often than the base is compared by that, too."
     ]
 
 

@@ -74,7 +74,8 @@ def same_start(configs: Sequence[RunConfig], meta: DatasetMeta, which: int, seed
     base, state = (shared_start(configs, meta, place, seed) for place in (0, which))
     drawn = _start(configs[which], meta, _seed_of(which, seed)).drawn
     alike = [name for name in drawn if name in base and torch.equal(base[name], state[name])]
-    return sum(state[name].numel() for name in alike) / max(sum(state[name].numel() for name in drawn), 1)
+    numbers = sum(state[name].numel() for name in drawn)
+    return sum(state[name].numel() for name in alike) / numbers if numbers else 1.0
 
 
 def _seed_of(place: int, seed: int) -> int:

@@ -14,8 +14,8 @@ from densezoo.registry import DATASETS
 
 _VALIDATION_FOLDS = 10  # of a training set that has no validation set beside it, the first is one
 _SETS = ("train_data", "val_data", "test_data")
-_OF_TESTS = ("flip_test", "scales", "window", "window_overlap")
-"""Keys of `engine` that change how a network is scored, and not the network."""
+_OF_TESTS = ("flip_test", "scales")
+"""Keys of `engine` that change how a network is scored; windows may have to differ, for they must suit its strides."""
 _OF_ANNOTATIONS = {
     "only", "boxes", "min_keypoints", "keypoint_shift", "num_keypoints", "masks", "categories", "semantic",
     "semantic_classes", "semantic_from_masks", "semantic_categories", "view",

@@ -19,7 +19,7 @@ class Cost:
         width: at the match's key; None where nothing is matched.
         ratio: the matched cost over the base's; None where nothing is matched.
         image: height and width of the image.
-        same_start: part of its random start values that it has in common with the base.
+        same_start: part of its random start values that it has in common with the base; None for the base itself.
     """
 
     parameters: int

@@ -158,6 +158,10 @@ def evaluate(
                 found.files |= {sample["image_id"]: AnnotatedFile.of(sample) for sample in kept_samples}
             for name in tasks:
                 kept = [predictions[name][row] for row in readable]
+                for answer, sample in zip(kept, kept_samples, strict=True):
+                    if "label_maps" in answer:  # once for all who read it
+                        answer["file_labels"] = labels_in_file(answer, sample["to_original"], sample["truth"]["size"])
+                        del answer["label_maps"]
                 for metric in found.metrics[name]:
                     metric.update(kept, kept_samples)
                 for answer, sample in zip(kept, kept_samples, strict=True) if keep_answers else ():

@@ -1,5 +1,6 @@
 """Files written whole or not at all, in folders that can be written."""
 
+import itertools
 import math
 import os
 import socket
@@ -12,6 +13,8 @@ import numpy as np
 
 from densezoo.errors import ConfigError
 
+_NUMBERS = itertools.count()  # of files that this process has begun
+
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file, and its folder; a kill at any moment leaves the old file or the new one.
@@ -22,24 +25,42 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode("utf-8"))
 
 
-def write_bytes(path: Path, content: bytes) -> None:
+def write_bytes(path: Path, content: bytes, sync: bool = True) -> None:
     """Write a file, and its folder; a kill leaves the old file or the new one, and so do two processes at once.
+
+    Args:
+        path: of the file.
+        content: of it.
+        sync: wait until it is on the disk, so that a crash of the machine leaves one of the two as well.
 
     Raises:
         ConfigError: the file cannot be written.
     """
-    partial = path.with_name(f".{path.name}.{socket.gethostname()}-{os.getpid()}.partial")
+    partial = path.with_name(f".{socket.gethostname()}-{os.getpid()}-{next(_NUMBERS)}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("wb") as file:
             file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+            if sync:
+                file.flush()
+                os.fsync(file.fileno())
         os.replace(partial, path)
     except OSError as error:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
         raise ConfigError(f"{path} cannot be written: {error}") from error
+
+
+def remove(path: Path) -> None:
+    """Take a file away, if it is there.
+
+    Raises:
+        ConfigError: it cannot be taken away.
+    """
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be removed: {error}") from error
 
 
 def finite(value: Any) -> Any:

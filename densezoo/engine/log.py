@@ -126,6 +126,8 @@ def _named(path: Path) -> Iterator[None]:
     """Turn a failed write, as on a full disk, into an error that names the path."""
     try:
         yield
+    except ConfigError as error:  # of `write_text`, which names the path
+        raise ConfigError(f"{error}; mend that, then go on with --resume") from error
     except OSError as error:
         raise ConfigError(f"{path} cannot be written: {error}; mend that, then go on with --resume") from error
 

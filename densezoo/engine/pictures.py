@@ -38,7 +38,7 @@ def write_image(path: Path, image: Array) -> None:
     encoded, data = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR) if image.ndim == 3 else image)
     if not encoded:
         raise ConfigError(f"{path}: the picture cannot be encoded as PNG")
-    write_bytes(path, data.tobytes())
+    write_bytes(path, data.tobytes(), sync=False)
 
 
 def draw_answers(

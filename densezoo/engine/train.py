@@ -58,6 +58,8 @@ def train(
     with join_processes(launcher, config.engine.device) as processes:
         resumes = _in_first(processes, lambda: folder.check(config, resume))
         run = Run.build(config, processes, resumes)
+        if not resumes:
+            look_ahead(run)
         _in_first(processes, lambda: folder.begin(config))
         if resumes:
             run.restore(load_checkpoint(folder.last))
@@ -68,8 +70,6 @@ def train(
             run.describe(report)
             if run.epoch >= config.epochs:
                 report.say(f"{folder.root} has finished its {config.epochs} epochs; nothing to resume")
-            if run.epoch < config.epochs:
-                look_ahead(run)
             while run.epoch < config.epochs:
                 train_epoch(run, report, log)
                 score = validate(run, report, log)

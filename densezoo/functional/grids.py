@@ -40,7 +40,7 @@ def bring_to_image(maps: Tensor, grid: Grid, size: tuple[int, int]) -> Tensor:
         # negative numbers cut, as where an odd image has a last cell that is only half on it
         around = (left, size[1] - left - columns, top, size[0] - top - rows)
         return F.pad(maps, around) if any(around) else maps
-    return _sample(maps, *_places(grid, size, maps.device))
+    return sample_maps(maps, *_places(grid, size, maps.device))
 
 
 def highest_in_image(maps: Tensor, grid: Grid, size: tuple[int, int]) -> Tensor:
@@ -79,7 +79,7 @@ def bring_to_grid(maps: Tensor, grid: Grid, other: Grid) -> Tensor:
         for cells, there, here in zip(reversed(other.size), other.origin, grid.origin, strict=True)
     )
     across, down = (x >= 0) & (x <= grid.size[1]), (y >= 0) & (y <= grid.size[0])
-    return _sample(maps, x, y).where(down[:, None] & across, torch.nan)
+    return sample_maps(maps, x, y).where(down[:, None] & across, torch.nan)
 
 
 def average_views(views: Sequence[tuple[Maps, Grid]]) -> tuple[Maps, Grid]:
@@ -97,7 +97,7 @@ def average_views(views: Sequence[tuple[Maps, Grid]]) -> tuple[Maps, Grid]:
     }, grid
 
 
-def _sample(maps: Tensor, x: Tensor, y: Tensor) -> Tensor:
+def sample_maps(maps: Tensor, x: Tensor, y: Tensor) -> Tensor:
     """Interpolate (N, C, h, w) at columns x (W,) and rows y (H,), in cells from the map's corner."""
     height, width = maps.shape[-2:]
     points = torch.stack(torch.meshgrid(2 * x / width - 1, 2 * y / height - 1, indexing="xy"), -1).to(maps.dtype)

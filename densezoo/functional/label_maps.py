@@ -1,7 +1,8 @@
 """Semantic maps: (H, W) arrays that hold a label for each pixel, 255 where there is none.
 
-A map is resampled by the nearest pixel, since labels have no mean. Written as text it is one run-length encoding for
-each label, as the COCO-Stuff results format has it (https://cocodataset.org/#format-results).
+An annotated map is resampled by the nearest pixel, since labels have no mean; for answers see `answered_labels`.
+Written as text it is one run-length encoding for each label, as the COCO-Stuff results format has it
+(https://cocodataset.org/#format-results).
 """
 
 from collections.abc import Iterable, Mapping

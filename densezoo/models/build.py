@@ -69,6 +69,7 @@ def build_model(
                 f"task {name!r}: one of torchvision's detectors answers Boxes; give detector=dict(type='FCOS'), or "
                 "take another task, such as dict(type='Corners')"
             )
+    read_by = {name: _levels_read({name: head}) for name, head in heads.items()}
     channels, strides, origins = built_encoder.channels, built_encoder.strides, [built_encoder.origins]
     built_neck: Neck | None = None
     feedback: list[tuple[str, str]] = []
@@ -90,6 +91,8 @@ def build_model(
                 f"no head reads the encoder's strides {strides[read[-1] + 1 :]}; ask it for {strides[: read[-1] + 1]}, "
                 "or put a neck in between"
             )
+    every = list(range(len(strides))) if built_neck is None else list(built_neck.out_levels)
+    read_by = {name: every if levels is None else levels for name, levels in read_by.items()}
     stage_heads = [
         {
             name: HEADS.build(
@@ -105,11 +108,10 @@ def build_model(
             "loss_weights 'gradnorm' cannot tell the gradient of a task's own loss from what comes back by maps that "
             "others read; take 'feedback' out of the neck's config, or take loss_weights=dict(type='uncertainty')"
         )
-    levels_of = {name: _levels_of(head)[1] for name, head in heads.items()}
-    if isinstance(weights, GradNormWeights) and len({str(levels) for levels in levels_of.values()}) > 1:
+    if isinstance(weights, GradNormWeights) and len({*map(str, read_by.values())}) > 1:
         raise ConfigError(
             "loss_weights 'gradnorm' compares gradients at the maps that heads read, which must be the same: the heads "
-            f"of {', '.join(f'{name} read {levels}' for name, levels in levels_of.items())} of the pyramid's levels; "
+            f"of {', '.join(f'{name} read {levels}' for name, levels in read_by.items())} of the pyramid's levels; "
             "give them one level, or take loss_weights=dict(type='uncertainty')"
         )
     return DenseModel(built_encoder, built_neck, stage_heads, built_tasks, feedback, weights)

@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from densezoo.contracts import LearnsLabelledOnly, Task
+from densezoo.contracts import Task
 from densezoo.errors import ConfigError, near_names
 from densezoo.functional.annotated import MEANINGS, annotated
 from densezoo.registry import check_arguments, check_kinds
@@ -70,7 +70,7 @@ class LossWeights(nn.Module, ABC):
         for key in self._reads[task]:
             whole = whole & annotated(batch, key)
         learned = [count > 0 for count in self._tasks[task].normalisers(batch).values()]
-        if not isinstance(self._tasks[task], LearnsLabelledOnly):
+        if not getattr(self._tasks[task], "learns_labelled_only", False):
             learned.append(whole.any())
         return torch.stack(learned).any().float()
 

@@ -237,7 +237,7 @@ class Segmentation:
         found = highest_in_image(logs, grid, size).to(torch.uint8).where(reached, IGNORE)
         predictions = [_prediction(semantic) for semantic in found.cpu().numpy()]
         for prediction, each in zip(predictions, logs, strict=True):
-            prediction["label_maps"] = each, grid
+            prediction["label_maps"] = each.detach().clone(), grid
         if self._reads_probabilities:
             probabilities = bring_to_image(logs, grid, size).softmax(1) * reached
             for prediction, each in zip(predictions, probabilities.cpu().numpy(), strict=True):

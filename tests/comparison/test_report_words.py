@@ -1,4 +1,3 @@
-import math
 from dataclasses import replace
 
 import pytest
@@ -120,27 +119,27 @@ def test_several_versions_of_the_code_are_a_doubt(found):
     assert not any("different code" in line for line in doubt(replace(found, results=alike)))
 
 
-def test_images_without_a_score_are_counted(found):
+def test_people_that_the_metric_cannot_score_are_counted(found):
     assert "out of 40 test images, the same" in " ".join(statistics_words(found))
     arms = [
         replace(
             arm,
             runs={
-                seed: replace(run, per_image={**run.per_image, 1: {found.study.metric: math.nan}})
+                seed: replace(run, scores={**run.scores, "pose/PCK_skipped": 7.0, "pose/NME_skipped": 9.0})
                 for seed, run in arm.runs.items()
             },
         )
         for arm in found.arms
     ]
-    assert "out of 39 of 40 test images, those that it can score, the same" in " ".join(
-        statistics_words(replace(found, arms=arms))
+    assert "out of 40 test images (of which 7 annotated instances have no pose/PCK@0.2, and count nothing), the" in (
+        " ".join(statistics_words(replace(found, arms=arms)))
     )
 
 
 def test_the_protocol_has_the_sizes_of_the_sets(found):
     images = {"train_data": 3587, "val_data": 404, "test_data": 1000}
     words = protocol_words(replace(found, prepared=replace(found.prepared, images=images)))
-    assert "Samples: 3,587 to train on, 404 to choose learning rates on, 1,000 to test on." in words
+    assert "Samples of sum: 3,587 to train on, 404 to choose learning rates on, 1,000 to test on." in words
 
 
 def test_several_devices_are_a_doubt(found):

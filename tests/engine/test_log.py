@@ -37,7 +37,7 @@ def test_a_resumed_log_drops_epochs_that_run_again_and_half_a_line(tmp_path):
 
 def test_files_that_cannot_be_written_are_named(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(ConfigError, match=r"file/metrics\.jsonl cannot be written"):
+    with pytest.raises(ConfigError, match=r"file/metrics\.jsonl cannot be written: .*--resume"):
         RunLog(tmp_path / "file" / "metrics.jsonl", tmp_path / "board", 1)
     with pytest.raises(ConfigError, match=r"file/board cannot be written"):
         RunLog(tmp_path / "metrics.jsonl", tmp_path / "file" / "board", 1)

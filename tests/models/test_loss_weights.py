@@ -276,8 +276,10 @@ def test_learned_weights_need_several_tasks_and_gradnorm_no_feedback():
         **TASKS,
         "mask": {"type": "Segmentation", "num_classes": 2, "head": {"type": "PyramidHead", "channels": 8}},
     }
-    with pytest.raises(ConfigError, match="heads of pose read 0, boxes read 0, mask read None of the pyramid's levels"):
+    with pytest.raises(ConfigError, match=r"heads of pose read \[0\], boxes read \[0\], mask read \[0, 1, 2, 3, 4\]"):
         build_model(STEM, {"type": "FPN", "channels": 8, "norm": "group"}, tasks, loss_weights={"type": "gradnorm"})
+    tasks["mask"]["head"]["levels"] = [0]
+    build_model(STEM, {"type": "FPN", "channels": 8, "norm": "group"}, tasks, loss_weights={"type": "gradnorm"})
     with pytest.raises(ConfigError, match="a task cannot be called 'loss_weights'"):
         build_model(STEM, NECK, {"loss_weights": TASKS["pose"]})
     tasks = {"boxes": {"type": "Boxes", "num_classes": 2}}
