@@ -114,6 +114,18 @@ def test_predictions_come_through_windows(task, config_of, meta, make_batch):
             assert prediction[dense].shape[-2:] == (2 * side + 3, side - 5)
 
 
+def test_every_neck_looks_through_windows(neck, config_of, meta, make_batch):
+    model = build(config_of, neck, "Segmentation", meta).eval()
+    side, _ = model.neck.coarsest
+    images = make_batch(1, (2 * side + 3, side - 5))["images"]
+    (plain,) = model.predict({"images": images}, InferenceViews(flip=True))["it"]
+    (whole,) = model.predict({"images": images}, InferenceViews(True, window=(3 * side, 2 * side)))["it"]
+    (parts,) = model.predict({"images": images}, InferenceViews(True, window=(side, side), overlap=0.5))["it"]
+    for found in (plain, whole, parts):
+        assert found["semantic"].shape == (2 * side + 3, side - 5)
+        assert (found["semantic"] < 255).all()
+
+
 def test_one_batch_can_be_learned_by_heart(neck, task, config_of, meta, make_batch):
     model = build(config_of, neck, task, meta)
     batch = make_batch(2, (32, 32))
