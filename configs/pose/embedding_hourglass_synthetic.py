@@ -2,7 +2,8 @@
 
 The same people, encoder and schedule as in centers_hourglass_synthetic.py, and feedback in the neck. Heat near joints
 weighs more than in the paper, and tags much more: with little weight all tags stay the same for long, since the push of
-equal tags has no direction. Meant for about 10 minutes on 2 CPU cores.
+equal tags has no direction. Measured on one core of an Intel Xeon (AMX bf16): 12 minutes of training, OKS AP 0.177 and
+AP50 0.689 on the test split with flip test.
 
 densezoo train configs/pose/embedding_hourglass_synthetic.py --work-dir runs/synthetic_embedding
 """

@@ -187,15 +187,24 @@ def draw_annotated(image: Array, file: AnnotatedFile, meta: DatasetMeta, answers
     """
     posed = any("keypoints" in answer for answer in answers)
     boxed = any("bbox" in answer and "keypoints" not in answer for answer in answers)
+    kinds = {answer["category_id"] for answer in answers if "bbox" in answer}
     truth = file.truth
     nobody = np.zeros((0, meta.num_keypoints, 3), np.float32)
     points = truth.get("keypoints", nobody) if posed else nobody
     mapped = any(_is_label(answer) for answer in answers)
     labels = None if file.semantic is None or not mapped else decode_labels(file.semantic.items(), truth["size"])
-    annotated = _draw_classes(image, truth["boxes"], truth["labels"].tolist(), meta) if boxed else image
+    # as among answers, things without a joint are boxes
+    jointed = (points[..., 2] > 0).any(1) if len(points) else np.zeros(len(truth["labels"]), bool)
+    categories = [_category_of(label, meta) for label in truth["labels"].tolist()]
+    shown = boxed | (~jointed & np.isin(categories, list(kinds)))
+    annotated = _draw_classes(image, truth["boxes"][shown], truth["labels"][shown].tolist(), meta)
     if file.volume is not None:
         annotated = draw_volume(annotated, decode_volume(file.volume), meta.volume_slices[1])
     return _draw(annotated, meta, labels, points, hidden=points[..., 2] == 1)
+
+
+def _category_of(label: int, meta: DatasetMeta) -> int:
+    return meta.category_ids[label] if label < len(meta.category_ids) else label
 
 
 def draw_cases(found: Evaluation, chosen: Sequence[tuple[int, float]]) -> Array:

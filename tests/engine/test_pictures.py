@@ -5,7 +5,7 @@ import numpy as np
 
 from densezoo.datasets.label_folders import LabelFolders
 from densezoo.engine.evaluate import AnnotatedFile, Evaluation
-from densezoo.engine.pictures import draw_answers, draw_cases, draw_sample, label_map, write_image
+from densezoo.engine.pictures import draw_annotated, draw_answers, draw_cases, draw_sample, label_map, write_image
 from densezoo.functional.label_maps import encode_labels
 from densezoo.models import build_model
 from densezoo.transforms import Warp
@@ -166,3 +166,23 @@ def test_cases_show_as_many_objects_as_are_annotated_and_a_map_only_where_one_is
     np.testing.assert_array_equal(drawn(high), drawn(high, semantic=None))
     mapped = stuff(np.zeros((200, 300), np.uint8))
     assert drawn(high, *mapped).shape != drawn(high, *mapped, semantic=None).shape  # a map has a legend
+
+
+def test_annotated_things_without_joints_are_boxes_where_their_kind_is_answered():
+    image = np.full((330, 330, 3), 40, np.uint8)
+    meta = DatasetMeta(classes=("person", "ball", "dog"), category_ids=(1, 5, 9), keypoint_names=("nose",))
+    boxes = np.array([[20, 60, 80, 140], [120, 60, 180, 140], [220, 60, 280, 140]], np.float32)
+    keypoints = np.zeros((3, 1, 3), np.float32)
+    keypoints[0] = 50, 100, 2
+    truth = {"size": (330, 330), "boxes": boxes, "labels": np.arange(3), "keypoints": keypoints}
+    answers = [
+        {"bbox": [0, 0, 9, 9], "category_id": category, "score": 0.9, "keypoints": [1, 1, 0.5]} for category in (1, 5)
+    ]
+
+    def edges(*answers):
+        drawn = draw_annotated(image, AnnotatedFile("7.png", truth), meta, answers)
+        return [drawn[100, left].tolist() != [40] * 3 for left in (20, 120, 220)]
+
+    assert edges(*answers) == [False, True, False]
+    assert edges(answers[0], {"bbox": [0, 0, 9, 9], "category_id": 1, "score": 0.9}) == [True, True, True]
+    assert edges({"keypoints": [1, 1, 0.5], "score": 1.0}) == [False, False, False]
