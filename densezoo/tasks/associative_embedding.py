@@ -10,7 +10,9 @@ views stand side by side, as two numbers; several scales share their heat, and t
 Deviations from it: where people are annotated that have no labelled joint, heat is not learned either, as in mmpose,
 and not only in crowds; there the labelled joints of others still count, by their Gaussian, which the code leaves out;
 crowds without a mask are left out by their box; the cells of several scales are those of the scale nearest 1 and not
-of the largest; the quarter cell is of `functional.heatmaps`. Losses of the stages are added, not averaged.
+of the largest; the quarter cell is of `functional.heatmaps`. Losses of the stages are added, not averaged. `loss='focal'`
+is not the paper's: the loss on heat of CornerNet and of Objects as Points, which learns in far fewer steps, since an
+empty map is no small loss.
 
 Two people with a joint in one cell share its tag, so nothing can tell them apart by it, and of their joints one is
 found. Tags of different windows over an image mean nothing to each other, so windows are refused.
@@ -28,6 +30,7 @@ from densezoo.errors import ConfigError, near_names
 from densezoo.functional import heatmaps, losses
 from densezoo.functional.annotated import annotated
 from densezoo.functional.commonest_pose import commonest_pose
+from densezoo.functional.corner_losses import focal_loss, focal_weights
 from densezoo.functional.corner_targets import put_in_cells
 from densezoo.functional.embedding_losses import gaussian, pull_and_push
 from densezoo.functional.grids import average_views
@@ -39,6 +42,8 @@ from densezoo.types import Batch, DatasetMeta, Grid, Maps, Prediction, Sample, T
 
 HEAT, TAGS, MIRRORED_TAGS = "heatmaps", "tags", "mirrored_tags"
 TARGETS = ("quantised", "unbiased")
+LOSSES = ("squared_error", "focal")
+PRIOR = math.log(0.1 / 0.9)  # added to the heat of the focal loss: a new network's is near 0.1 and not near a half
 REFINEMENTS = {"quarter": heatmaps.refine_quarter, "dark": heatmaps.refine_taylor}
 PUSH = 0.5  # of the weight of the pull, as in the published code
 
@@ -64,6 +69,7 @@ class AssociativeEmbedding(FindsPoses):
         meta: DatasetMeta | None = None,
         person: str = "person",
         target: str = "quantised",
+        loss: str = "squared_error",
         sigma: float = 2.0,
         foreground: float = 0.0,
         tag_weight: float = 1e-3,
@@ -81,8 +87,10 @@ class AssociativeEmbedding(FindsPoses):
                 of its names.
             person: the class that has the keypoints, where the data set has several.
             target: `'quantised'` centres the Gaussian on the joint's cell, `'unbiased'` on the joint itself.
+            loss: on heat: `'squared_error'` per map, as in the paper, or `'focal'` per joint, which needs the quantised
+                target (see `corner_losses.focal_loss`); heat is then a probability.
             sigma: standard deviation of the Gaussians, in cells.
-            foreground: extra weight of the Gaussians' cells; see `losses.squared_error`.
+            foreground: extra weight of the Gaussians' cells in the squared error; see `losses.squared_error`.
             tag_weight: of the loss of tags.
             refine: how decoding improves on the highest cell: `'quarter'` of a cell towards the higher neighbour, or
                 `'dark'` (Taylor expansion).
@@ -95,7 +103,11 @@ class AssociativeEmbedding(FindsPoses):
         Raises:
             ConfigError: a value that does not exist or cannot be, or one that differs from the data set's.
         """
-        for name, value, known in (("target", target, TARGETS), ("refine", refine, REFINEMENTS)):
+        for name, value, known in (
+            ("target", target, TARGETS),
+            ("loss", loss, LOSSES),
+            ("refine", refine, REFINEMENTS),
+        ):
             if value not in known:
                 raise ConfigError(f"AssociativeEmbedding: no {name}={value!r}; {near_names(str(value), known)}")
         for name, number in (("num_keypoints", num_keypoints), ("max_people", max_people)):
@@ -109,11 +121,14 @@ class AssociativeEmbedding(FindsPoses):
         for name, weight in (("foreground", foreground), ("tag_weight", tag_weight)):
             if not 0 <= weight < math.inf:
                 raise ConfigError(f"AssociativeEmbedding: {name}={weight} must be at least 0")
+        if loss == "focal" and (target != "quantised" or foreground):
+            raise ConfigError("AssociativeEmbedding: loss='focal' needs target='quantised', and has no foreground")
         super().__init__(num_keypoints, meta, metrics)
         self.outputs = {HEAT: num_keypoints, TAGS: num_keypoints}
         self.label = _label_of(person, meta)
         self.order = list(range(num_keypoints)) if meta is None else joint_order(meta.keypoint_names)
         self.target = target
+        self.focal = loss == "focal"
         self.sigma = sigma
         self.foreground = foreground
         self.tag_weight = tag_weight
@@ -164,13 +179,18 @@ class AssociativeEmbedding(FindsPoses):
         return people, single[..., None] & labelled_inside(self._keypoints(batch), batch["images"].shape[-2:])
 
     def normalisers(self, batch: Batch) -> dict[str, Tensor]:
-        """Return the number of annotated images, with or without anybody, and for `heatmaps` that of their maps."""
+        """Return the number of annotated images, with or without anybody, and for `heatmaps` that of maps or joints."""
         images = annotated(batch, "keypoints").sum().float()
-        return {HEAT: images * self.num_keypoints, "pull": images, "push": images}
+        heat = self._people(batch)[1].sum().float() if self.focal else images * self.num_keypoints
+        return {HEAT: heat, "pull": images, "push": images}
 
     def loss(self, maps: Maps, targets: Targets, normalisers: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return the loss of `heatmaps` per map, and `pull` and `push` of tags per image."""
-        heat = losses.squared_error(maps[HEAT], targets["maps"][HEAT], targets["weights"][HEAT], self.foreground)
+        """Return the loss of `heatmaps` per map or joint, and `pull` and `push` of tags per image."""
+        target, weight = targets["maps"][HEAT], targets["weights"][HEAT]
+        if self.focal:
+            heat = focal_loss(maps[HEAT].float() + PRIOR, target, weight * focal_weights(target))
+        else:
+            heat = losses.squared_error(maps[HEAT], target, weight, self.foreground)
         cells = targets["cells"]
         tags = maps[TAGS].flatten(2).gather(2, cells.clamp(min=0)).transpose(1, 2)
         pull, push = pull_and_push(tags, (cells >= 0).transpose(1, 2), gaussian)
@@ -190,8 +210,9 @@ class AssociativeEmbedding(FindsPoses):
         return {names[name]: values.flip(-1)[:, order] for name, values in maps.items()}
 
     def activate(self, maps: Maps) -> Maps:
-        """Turn all maps into float32."""
-        return {name: values.float() for name, values in maps.items()}
+        """Turn all maps into float32, and heat into what it is learned as."""
+        floats = {name: values.float() for name, values in maps.items()}
+        return {**floats, HEAT: (floats[HEAT] + PRIOR).sigmoid()} if self.focal else floats
 
     def decode(self, maps: Maps, grid: Grid) -> list[Prediction]:
         """Find everybody in one view.

@@ -160,6 +160,40 @@ def test_losses_are_means_over_maps_images_and_people():
         assert rough[name].item() == pytest.approx(value.item(), rel=0.02)
 
 
+def test_the_focal_loss_is_per_joint_and_leaves_crowds_out():
+    task, batch = AssociativeEmbedding(3, META, loss="focal"), batch_of()
+    targets, normalisers = task.encode(batch, GRID), task.normalisers(batch)
+    assert normalisers["heatmaps"] == 11  # one joint of twelve has no label
+    wanted = targets["maps"]["heatmaps"]
+    assert (wanted == 1).sum() == 11
+    logits = torch.randn(2, 3, 16, 20, generator=torch.Generator().manual_seed(0))
+    maps = {"heatmaps": logits, "tags": torch.zeros_like(logits)}
+    heat = (logits + math.log(0.1 / 0.9)).sigmoid().double()
+    torch.testing.assert_close(task.activate(maps)["heatmaps"].double(), heat, atol=1e-6, rtol=1e-5)
+    right, wrong = (1 - heat).square() * heat.log(), heat.square() * (1 - heat).log()
+    expected = -torch.where(wanted == 1, right, (1 - wanted) ** 4 * wrong)
+    assert task.loss(maps, targets, normalisers)["heatmaps"].item() == pytest.approx(
+        expected.sum().item() / 11, rel=1e-5
+    )
+    crowd = {**batch, "crowd": torch.tensor([[False, True], [False, False]]), "boxes": torch.zeros(2, 2, 4)}
+    crowd["boxes"][0, 1] = torch.tensor([40.0, 0.0, 80.0, 64.0])
+    left_out = task.encode(crowd, GRID)
+    before = task.loss(maps, left_out, normalisers)["heatmaps"]
+    logits[0, :, :, 12:] = 3.0
+    torch.testing.assert_close(task.loss(maps, left_out, normalisers)["heatmaps"], before, rtol=0.02, atol=0)
+    logits[0, :, 12:, :4] = 3.0
+    assert task.loss(maps, left_out, normalisers)["heatmaps"] > before + 0.5
+
+
+def test_people_are_found_in_heat_of_the_focal_loss():
+    task = AssociativeEmbedding(3, META, loss="focal")
+    targets = task.encode(batch_of(), GRID)["maps"]
+    heat = targets["heatmaps"].clamp(1e-4, 1 - 1e-4)
+    raw = {"heatmaps": heat.logit() - math.log(0.1 / 0.9), "tags": 5 * targets["tags"]}
+    for found, people in zip(task.decode(task.activate(raw), GRID), PEOPLE, strict=True):
+        assert len(found["scores"]) == len(people)
+
+
 def test_perfect_maps_have_no_loss_but_the_push_of_neighbours():
     task = AssociativeEmbedding(3, META, tag_weight=1.0)
     batch = batch_of()
@@ -274,6 +308,9 @@ def test_the_answer_without_an_image_is_one_mean_person():
         ({"sigma": float("inf")}, "sigma=inf must be above 0, and finite"),
         ({"foreground": float("nan")}, "foreground=nan must be at least 0"),
         ({"tag_threshold": -1}, "tag_threshold=-1"),
+        ({"loss": "focul"}, "no loss='focul'; .*focal"),
+        ({"loss": "focal", "target": "unbiased"}, "loss='focal' needs target='quantised'"),
+        ({"loss": "focal", "foreground": 10.0}, "has no foreground"),
         ({"meta": META}, "num_keypoints=17.*3 keypoints"),
         ({"num_keypoints": 3, "meta": DatasetMeta(classes=("people", "ball"), keypoint_names=META.keypoint_names)},
          "person='person'.*'people'"),
