@@ -10,9 +10,9 @@ views stand side by side, as two numbers; several scales share their heat, and t
 Deviations from it: where people are annotated that have no labelled joint, heat is not learned either, as in mmpose,
 and not only in crowds; there the labelled joints of others still count, by their Gaussian, which the code leaves out;
 crowds without a mask are left out by their box; the cells of several scales are those of the scale nearest 1 and not
-of the largest; the quarter cell is of `functional.heatmaps`. Losses of the stages are added, not averaged. `loss='focal'`
-is not the paper's: the loss on heat of CornerNet and of Objects as Points, which learns in far fewer steps, since an
-empty map is no small loss.
+of the largest; the quarter cell is of `functional.heatmaps`. Losses of the stages are added, not averaged. The loss
+`'focal'` is not the paper's: it is that of CornerNet and of Objects as Points, which learns heat in far fewer steps,
+since an empty map is no small loss.
 
 Two people with a joint in one cell share its tag, so nothing can tell them apart by it, and of their joints one is
 found. Tags of different windows over an image mean nothing to each other, so windows are refused.
