@@ -93,7 +93,7 @@ def check_same(study: Study, work_dir: str | Path) -> bool:
     changed = differing_values(content["fingerprint"], fingerprint(study))
     if changed:
         code, now = content.get("code", "older code"), code_words()
-        why = "" if code == now else f" (it was begun by densezoo {code}, and this is {now}, which may be the reason)"
+        why = "" if code == now else f" (densezoo was {code} when it was begun and is {now}, which may be the reason)"
         raise ConfigError(
             f"{path} is of another study: {', '.join(changed[:8])} differ(s){why}; go on with that one, or choose "
             "another --work-dir"

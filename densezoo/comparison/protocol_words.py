@@ -94,7 +94,7 @@ def protocol_words(found: Findings) -> list[str]:
         lines.append(f"Machines of the runs: {', '.join(places)}.")
     codes = sorted({each.code for each in found.results.values() if each.code})
     if codes:
-        lines.append(f"Made by densezoo {'; '.join(codes)}.")
+        lines.append(f"Made by densezoo with the {'; '.join(codes)}, a digest of its source files.")
     return lines
 
 

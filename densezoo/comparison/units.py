@@ -77,7 +77,7 @@ class UnitResult:
         torch: version there.
         device: that it computed on, with the number of threads of a CPU.
         error: why a try has no score, where its training diverged.
-        code: densezoo's version there, and what tells its code from others; empty where older code did not say.
+        code: what tells densezoo's code there from others; empty where older code did not say.
     """
 
     unit: str

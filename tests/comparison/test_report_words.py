@@ -109,12 +109,12 @@ def test_runs_with_another_rate_than_the_chosen_one_are_named(found):
 
 
 def test_several_versions_of_the_code_are_a_doubt(found):
-    results = {
-        unit: replace(result(unit), code=code) for unit, code in (("sum/seed-1", "0.1.0, code a"), ("sum/seed-2", ""))
-    }
+    results = {unit: replace(result(unit), code=code) for unit, code in (("sum/seed-1", "code a"), ("sum/seed-2", ""))}
     (line,) = [line for line in doubt(replace(found, results=results)) if "different code" in line]
-    assert "different code of densezoo (0.1.0, code a; older code)" in line
-    assert "Made by densezoo 0.1.0, code a." in protocol_words(replace(found, results=results))
+    assert "different code of densezoo (code a; older code)" in line
+    assert "Made by densezoo with the code a, a digest of its source files." in protocol_words(
+        replace(found, results=results)
+    )
     alike = {unit: result(unit) for unit in results}
     assert not any("different code" in line for line in doubt(replace(found, results=alike)))
 
