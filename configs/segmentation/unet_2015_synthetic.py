@@ -5,6 +5,10 @@ elastic deformation, mirrored borders, weights for the background between neighb
 one tile a step, and overlap-tile inference on images of any size. Deviations: colour in place of grey, and tiles of
 316², of which 132² are answered, since the images have 256² pixels; the paper's are 572² and 388². No dropout.
 
+Meant for a GPU: at its full width one core learns from one tile a second, of which the config has 40,000. With
+`encoder.channels=16 epochs=4` it takes 14 minutes of one core and tells people from the ground, and not yet the shapes:
+IoU of people 0.536, mIoU 0.226 on the test split with flip test.
+
 densezoo train configs/segmentation/unet_2015_synthetic.py --work-dir runs/unet_2015 --amp
 densezoo test configs/segmentation/unet_2015_synthetic.py runs/unet_2015/checkpoints/best.pt --baseline
 densezoo predict configs/segmentation/unet_2015_synthetic.py runs/unet_2015/checkpoints/best.pt photos/ --out out/
