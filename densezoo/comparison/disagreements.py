@@ -131,13 +131,13 @@ def draw_disagreements(
         if each.image_id not in samples:
             continue
         sample, named = samples[each.image_id], f"image {each.image_id}"
-        annotated = draw_annotated(sample["image"], AnnotatedFile.of(sample), meta, every)
-        objects = int((~sample["truth"]["crowd"]).sum())
+        file = AnnotatedFile.of(sample)
+        annotated = draw_annotated(sample["image"], file, meta, every)
         panels = [Panel("annotated", f"{named} with its annotations", annotated)]
         for name, run in runs:
             own = run.per_image.get(each.image_id, {}).get(score, math.nan)
             results = [{task: answers[name][each.image_id]}]
-            shown = draw_answers(sample["image"], results, meta, joint_score=0.0, at_least=objects)
+            shown = draw_answers(sample["image"], results, meta, joint_score=0.0, at_least=file.num_objects)
             alt = f"{named} with the answer of {name}, seed {run.seed}, which scores {own:.2f}"
             panels.append(Panel(f"{name}: {own:.2f}, mean {each.scores[name]:.2f}", alt, shown))
         drawn[each.image_id] = panels

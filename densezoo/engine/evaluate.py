@@ -47,6 +47,11 @@ class AnnotatedFile:
     semantic: dict[int, dict[str, Any]] | None = None
     volume: dict[str, Any] | None = None
 
+    @property
+    def num_objects(self) -> int:
+        """How many single objects are annotated, crowds aside."""
+        return int((~self.truth["crowd"]).sum())
+
     @classmethod
     def of(cls, sample: Sample) -> "AnnotatedFile":
         """Return the file of an evaluated sample."""
@@ -272,7 +277,7 @@ def coco_results(prediction: Prediction, sample: Sample, meta: DatasetMeta) -> l
         label = int(prediction["labels"][person]) if "labels" in prediction else _sample_label(sample)
         entry: dict[str, Any] = {
             "image_id": int(sample["image_id"]),
-            "category_id": meta.category_ids[label] if label < len(meta.category_ids) else label,
+            "category_id": category_of(label, meta),
             "score": float(prediction["scores"][person]) * float(sample.get("score", 1.0)),
         }
         if "keypoints" in prediction:
@@ -286,6 +291,11 @@ def coco_results(prediction: Prediction, sample: Sample, meta: DatasetMeta) -> l
             entry["annotation_id"] = int(sample["ids"][0])
         results.append(entry)
     return results
+
+
+def category_of(label: int, meta: DatasetMeta) -> int:
+    """Return the category id of a label; the label itself where the data set has no ids."""
+    return meta.category_ids[label] if label < len(meta.category_ids) else label
 
 
 def _sample_label(sample: Sample) -> int:

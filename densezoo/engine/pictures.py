@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from densezoo.datasets.images import read_image
-from densezoo.engine.evaluate import AnnotatedFile, Evaluation
+from densezoo.engine.evaluate import AnnotatedFile, Evaluation, category_of
 from densezoo.engine.files import write_bytes
 from densezoo.engine.loading import collate
 from densezoo.engine.predict import Answer
@@ -195,16 +195,12 @@ def draw_annotated(image: Array, file: AnnotatedFile, meta: DatasetMeta, answers
     labels = None if file.semantic is None or not mapped else decode_labels(file.semantic.items(), truth["size"])
     # as among answers, things without a joint are boxes
     jointed = (points[..., 2] > 0).any(1) if len(points) else np.zeros(len(truth["labels"]), bool)
-    categories = [_category_of(label, meta) for label in truth["labels"].tolist()]
+    categories = [category_of(label, meta) for label in truth["labels"].tolist()]
     shown = boxed | (~jointed & np.isin(categories, list(kinds)))
     annotated = _draw_classes(image, truth["boxes"][shown], truth["labels"][shown].tolist(), meta)
     if file.volume is not None:
         annotated = draw_volume(annotated, decode_volume(file.volume), meta.volume_slices[1])
     return _draw(annotated, meta, labels, points, hidden=points[..., 2] == 1)
-
-
-def _category_of(label: int, meta: DatasetMeta) -> int:
-    return meta.category_ids[label] if label < len(meta.category_ids) else label
 
 
 def draw_cases(found: Evaluation, chosen: Sequence[tuple[int, float]]) -> Array:
@@ -228,8 +224,7 @@ def draw_cases(found: Evaluation, chosen: Sequence[tuple[int, float]]) -> Array:
         file = found.files[image_id]
         image = read_image(Path(file.path))
         annotated = draw_annotated(image, file, meta, every)
-        objects = int((~file.truth["crowd"]).sum())
-        answered = _pictures_of_tasks(image, [results[image_id]], meta, at_least=objects)
+        answered = _pictures_of_tasks(image, [results[image_id]], meta, at_least=file.num_objects)
         captions = ["annotated", *answered] if len(answered) > 1 else None
         pictures.append(montage([annotated, *answered.values()], 1 + len(answered), captions))
     columns = 3 if len(found.results) == 1 else 1
